@@ -1,0 +1,259 @@
+//! Clocks, and what happened to them between two looks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+
+/// Where all time comes from.
+///
+/// The scheduler counts elapsed time, suspended time included, on one hand and follows the wall clock on the other. What
+/// tells the two apart is asked for here.
+pub trait Clock: Send + Sync + 'static {
+    /// The wall clock.
+    fn wall(&self) -> DateTime<Utc>;
+
+    /// Time since an origin of the clock's own. It never goes back; it may leave out the time for which the machine was
+    /// suspended.
+    fn monotonic(&self) -> Duration;
+
+    /// The same with suspended time included, `None` where the platform cannot say. It may be slow: it is asked once in
+    /// the beginning and after each jump of the wall clock.
+    fn boot(&self) -> Option<Duration>;
+}
+
+/// The machine's clocks.
+///
+/// On Linux the time since boot is read from `/proc/uptime` (in steps of 10 ms), so that a suspend is told from a wall clock
+/// that was set. Elsewhere a jump ahead of the wall clock by less than two days counts as a suspend, a longer one or one
+/// backward as a clock that was set. On Windows the monotonic clock goes on while the machine is suspended, so a suspend is
+/// no jump at all.
+#[derive(Debug, Clone)]
+pub struct SystemClock {
+    origin: Instant,
+}
+
+impl SystemClock {
+    /// The machine's clocks, counted from now.
+    pub fn new() -> Self {
+        SystemClock { origin: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn wall(&self) -> DateTime<Utc> {
+        Utc::now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn boot(&self) -> Option<Duration> {
+        let text = std::fs::read_to_string("/proc/uptime").ok()?;
+        Duration::try_from_secs_f64(text.split(' ').next()?.parse().ok()?).ok()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn boot(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// A clock for tests: it stands still until it is told to move. Clones share it.
+///
+/// ```
+/// use punctual::{ManualClock, Scheduler};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::new("2026-03-01T22:00:00Z".parse()?);
+/// let scheduler: Scheduler = Scheduler::builder().clock(clock.clone()).build();
+/// let job = scheduler.every(1).hour().do_(|| ())?;
+/// clock.suspend(Duration::from_secs(9 * 3600));
+/// scheduler.run_pending();
+/// assert_eq!(job.last_run().map(|run| run.folded), Some(9));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ManualClock(Arc<Mutex<Hands>>);
+
+#[derive(Debug)]
+struct Hands {
+    wall: DateTime<Utc>,
+    monotonic: Duration,
+    boot: Duration,
+}
+
+impl ManualClock {
+    /// A clock that shows `start`.
+    pub fn new(start: DateTime<Utc>) -> Self {
+        ManualClock(Arc::new(Mutex::new(Hands { wall: start, monotonic: Duration::ZERO, boot: Duration::ZERO })))
+    }
+
+    /// Time passes.
+    pub fn advance(&self, time: Duration) {
+        let mut hands = self.0.lock();
+        hands.wall = later(hands.wall, TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX));
+        hands.monotonic = hands.monotonic.saturating_add(time);
+        hands.boot = hands.boot.saturating_add(time);
+    }
+
+    /// The machine sleeps.
+    pub fn suspend(&self, time: Duration) {
+        let mut hands = self.0.lock();
+        hands.wall = later(hands.wall, TimeDelta::from_std(time).unwrap_or(TimeDelta::MAX));
+        hands.boot = hands.boot.saturating_add(time);
+    }
+
+    /// The wall clock is set, forward or back.
+    pub fn step(&self, by: TimeDelta) {
+        let mut hands = self.0.lock();
+        hands.wall = later(hands.wall, by);
+    }
+}
+
+/// A later (or earlier) instant, as far as the calendar goes.
+fn later(at: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
+    let end = if by < TimeDelta::zero() { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    at.checked_add_signed(by).unwrap_or(end)
+}
+
+impl Clock for ManualClock {
+    fn wall(&self) -> DateTime<Utc> {
+        self.0.lock().wall
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.lock().monotonic
+    }
+
+    fn boot(&self) -> Option<Duration> {
+        Some(self.0.lock().boot)
+    }
+}
+
+/// What happened to the clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClockChange {
+    /// The machine slept for so long.
+    Suspended(Duration),
+    /// The wall clock was set ahead.
+    SteppedForward(Duration),
+    /// The wall clock was set back.
+    SteppedBack(Duration),
+}
+
+/// A look at the clocks, in nanoseconds: the wall's, and elapsed time on a scale that began as the wall's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Now {
+    pub(crate) wall: i64,
+    pub(crate) elapsed: i64,
+    /// How long the machine was suspended, and how far the wall clock was set, since the look before.
+    pub(crate) slept: i64,
+    pub(crate) stepped: i64,
+}
+
+impl Now {
+    /// How far the wall clock has come ahead of elapsed time by being set.
+    pub(crate) fn ahead(&self) -> i64 {
+        self.wall.saturating_sub(self.elapsed)
+    }
+}
+
+/// Follows the clocks from look to look.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    monotonic: i64,
+    boot: Option<i64>,
+    now: Now,
+}
+
+/// Jumps smaller than this are the clock being slewed; they are followed without a word.
+const JUMP: i64 = 500_000_000;
+
+/// The longest suspend that is believed where the platform can't say.
+const LONGEST_SUSPEND: i64 = 2 * 86_400 * 1_000_000_000;
+
+impl Watch {
+    pub(crate) fn new(clock: &dyn Clock) -> Self {
+        let wall = crate::schedule::to_nanos(&clock.wall());
+        let boot = clock.boot().map(crate::schedule::length);
+        Watch { monotonic: crate::schedule::length(clock.monotonic()), boot, now: Now { wall, elapsed: wall, slept: 0, stepped: 0 } }
+    }
+
+    /// What the last look gave.
+    pub(crate) fn last(&self) -> Now {
+        self.now
+    }
+
+    /// Looks at the clocks. After a jump the time since boot is needed to tell what it was; without it (`None`) nothing is
+    /// changed and the answer is [`Look::AskBoot`].
+    pub(crate) fn look(&mut self, monotonic: Duration, wall: DateTime<Utc>, boot: Option<Option<Duration>>) -> Look {
+        let monotonic = crate::schedule::length(monotonic);
+        let wall = crate::schedule::to_nanos(&wall);
+        let passed = monotonic.saturating_sub(self.monotonic).max(0);
+        let jump = wall.saturating_sub(self.now.wall).saturating_sub(passed);
+        // A clock that is slewed gains or loses up to a thousandth.
+        let jumped = jump.saturating_abs() >= JUMP + passed / 1000;
+        if jumped && boot.is_none() {
+            return Look::AskBoot;
+        }
+        self.monotonic = self.monotonic.max(monotonic);
+        self.now = Now { wall, elapsed: self.now.elapsed.saturating_add(passed), slept: 0, stepped: 0 };
+        if !jumped {
+            self.boot = self.boot.map(|boot| boot.saturating_add(passed));
+            return Look::At(self.now, Changes::default());
+        }
+        let suspended = match (boot.flatten().map(crate::schedule::length), self.boot) {
+            (Some(boot), Some(before)) => {
+                self.boot = Some(boot);
+                let slept = boot.saturating_sub(before).saturating_sub(passed);
+                if slept < JUMP / 2 + passed / 1000 { 0 } else { slept }
+            }
+            _ if (JUMP..=LONGEST_SUSPEND).contains(&jump) => jump,
+            _ => 0,
+        };
+        let stepped = jump.saturating_sub(suspended);
+        let stepped = if stepped.saturating_abs() < JUMP { 0 } else { stepped };
+        self.now.elapsed = self.now.elapsed.saturating_add(suspended);
+        self.now.slept = suspended;
+        self.now.stepped = stepped;
+        Look::At(self.now, Changes { suspended, stepped })
+    }
+}
+
+/// What a look at the clocks gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    At(Now, Changes),
+    AskBoot,
+}
+
+/// What happened between two looks, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub(crate) suspended: i64,
+    pub(crate) stepped: i64,
+}
+
+impl Changes {
+    pub(crate) fn each(&self) -> impl Iterator<Item = ClockChange> {
+        let suspended = Duration::from_nanos(self.suspended.unsigned_abs());
+        let stepped = Duration::from_nanos(self.stepped.unsigned_abs());
+        let step = match self.stepped {
+            0 => None,
+            1.. => Some(ClockChange::SteppedForward(stepped)),
+            _ => Some(ClockChange::SteppedBack(stepped)),
+        };
+        (self.suspended > 0).then_some(ClockChange::Suspended(suspended)).into_iter().chain(step)
+    }
+}

@@ -1,0 +1,335 @@
+//! A registered job as its holders see it: handle, snapshot, figures.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
+
+use crate::error::Error;
+use crate::schedule::Schedule;
+
+/// Which job: unlike any other of its scheduler, now or later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId {
+    pub(crate) order: u64,
+    pub(crate) slot: u32,
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.order, f)
+    }
+}
+
+/// What a scheduler does for the holders of handles.
+pub(crate) trait Control: Send + Sync {
+    fn cancel(&self, id: JobId) -> bool;
+    fn set_paused(&self, id: JobId, paused: bool) -> bool;
+    fn run_now(&self, id: JobId) -> bool;
+    fn reschedule(&self, id: JobId, schedule: Schedule) -> Result<(), Error>;
+    fn snapshot(&self, id: JobId) -> Option<JobSnapshot>;
+}
+
+/// What a job leaves for the holders of its handle; it outlives the job.
+pub(crate) struct Results<T> {
+    pub(crate) value: Mutex<Option<Arc<T>>>,
+    pub(crate) error: Mutex<Option<Arc<dyn StdError + Send + Sync>>>,
+    pub(crate) end: OnceLock<(Stats, Option<LastRun>)>,
+}
+
+impl<T> Results<T> {
+    /// Keeps what a run returned. A value without a size is kept once, so that such runs allocate nothing.
+    pub(crate) fn keep(&self, value: T) -> Arc<T> {
+        if size_of::<T>() == 0 {
+            if let Some(kept) = self.value.lock().clone() {
+                return kept;
+            }
+        }
+        let value = Arc::new(value);
+        let old = self.value.lock().replace(value.clone());
+        // Dropped without the lock: it is the user's.
+        drop(old);
+        value
+    }
+
+    pub(crate) fn keep_error(&self, error: Arc<dyn StdError + Send + Sync>) {
+        let old = self.error.lock().replace(error);
+        drop(old);
+    }
+}
+
+impl<T> Default for Results<T> {
+    fn default() -> Self {
+        Results { value: Mutex::default(), error: Mutex::default(), end: OnceLock::new() }
+    }
+}
+
+/// Keeps a job's last figures when it ends.
+pub(crate) trait Epitaph: Send + Sync {
+    fn write(&self, stats: Stats, last: Option<LastRun>);
+}
+
+impl<T: Send + Sync> Epitaph for Results<T> {
+    fn write(&self, stats: Stats, last: Option<LastRun>) {
+        let _ = self.end.set((stats, last));
+    }
+}
+
+/// A hold on a registered job. Dropping it leaves the job alone; clones are holds on the same job.
+///
+/// It does not keep the scheduler alive. Everything may be called from inside jobs and from any thread.
+pub struct JobHandle<T = ()> {
+    pub(crate) id: JobId,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) control: Weak<dyn Control>,
+    pub(crate) results: Arc<Results<T>>,
+}
+
+impl<T> Clone for JobHandle<T> {
+    fn clone(&self) -> Self {
+        JobHandle { id: self.id, name: self.name.clone(), control: self.control.clone(), results: self.results.clone() }
+    }
+}
+
+impl<T> fmt::Debug for JobHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobHandle").field("id", &self.id).field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl<T> JobHandle<T> {
+    /// Which job it is.
+    pub fn id(&self) -> JobId {
+        self.id
+    }
+
+    /// The name given by `named`.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// The tags given by `tag`; none once the job is gone.
+    pub fn tags(&self) -> Vec<String> {
+        self.snapshot().map(|job| job.tags).unwrap_or_default()
+    }
+
+    /// Takes the job off the schedule. A run that is going on is asked to stop and ends as it will.
+    ///
+    /// Returns whether there was a further run to take away.
+    pub fn cancel(&self) -> bool {
+        self.control.upgrade().is_some_and(|control| control.cancel(self.id))
+    }
+
+    /// Lets no further run start until [`resume`](Self::resume). Returns whether the job is there.
+    pub fn pause(&self) -> bool {
+        self.control.upgrade().is_some_and(|control| control.set_paused(self.id, true))
+    }
+
+    /// Goes on after [`pause`](Self::pause), with the first occurrence from now; those in between are not made up for.
+    /// Returns whether the job is there.
+    pub fn resume(&self) -> bool {
+        self.control.upgrade().is_some_and(|control| control.set_paused(self.id, false))
+    }
+
+    /// Runs the job at the next poll, besides its schedule. Returns whether the job is there and not paused.
+    pub fn run_now(&self) -> bool {
+        self.control.upgrade().is_some_and(|control| control.run_now(self.id))
+    }
+
+    /// Gives the job another schedule, from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NeverRuns`] if it has no occurrence, [`Error::JobGone`] or [`Error::SchedulerGone`]; the old schedule then
+    /// stays.
+    pub fn reschedule(&self, schedule: Schedule) -> Result<(), Error> {
+        self.control.upgrade().ok_or(Error::SchedulerGone)?.reschedule(self.id, schedule)
+    }
+
+    /// When it is due next; `None` if it is paused, running its last time, waiting for the job it follows, or gone.
+    pub fn next_run(&self) -> Option<DateTime<Utc>> {
+        self.snapshot()?.next_run
+    }
+
+    /// Its last run, also once the job is gone.
+    pub fn last_run(&self) -> Option<LastRun> {
+        match self.snapshot() {
+            Some(job) => job.last_run,
+            None => self.results.end.get()?.1.clone(),
+        }
+    }
+
+    /// Its figures, also once the job is gone.
+    pub fn stats(&self) -> Stats {
+        match self.snapshot() {
+            Some(job) => job.stats,
+            None => self.results.end.get().map(|end| end.0).unwrap_or_default(),
+        }
+    }
+
+    /// All of it at once; `None` once the job is gone.
+    pub fn snapshot(&self) -> Option<JobSnapshot> {
+        self.control.upgrade()?.snapshot(self.id)
+    }
+
+    /// What its last successful run returned.
+    pub fn last_value(&self) -> Option<Arc<T>> {
+        self.results.value.lock().clone()
+    }
+
+    /// What its last failed run returned.
+    pub fn last_error(&self) -> Option<Arc<dyn StdError + Send + Sync>> {
+        self.results.error.lock().clone()
+    }
+}
+
+/// A job's figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Runs that ended, whichever way.
+    pub runs: u64,
+    /// Of those, how many returned an error.
+    pub errors: u64,
+    /// Of those, how many panicked.
+    pub panics: u64,
+    /// Occurrences that a run made up for besides its own.
+    pub folded: u64,
+    /// Occurrences that were dropped.
+    pub dropped: u64,
+    /// How long all runs took together.
+    pub total: Duration,
+    /// How long the longest took.
+    pub longest: Duration,
+}
+
+/// A run that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LastRun {
+    /// When it was due.
+    pub due: DateTime<Utc>,
+    /// When it started, by the wall clock.
+    pub started: DateTime<Utc>,
+    /// How long it took.
+    pub took: Duration,
+    /// How long after its due time it started.
+    pub late: Duration,
+    /// How many occurrences it made up for, its own included.
+    pub folded: u64,
+    /// How it ended.
+    pub end: RunEnd,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RunEnd {
+    /// Well.
+    Done,
+    /// In an error.
+    Failed,
+    /// In a panic.
+    Panicked,
+}
+
+/// A job at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JobSnapshot {
+    /// Which job.
+    pub id: JobId,
+    /// Its name.
+    pub name: Option<Arc<str>>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// The lower, the earlier among jobs due together.
+    pub priority: i32,
+    /// Its schedule; `None` if it follows another job.
+    pub schedule: Option<Schedule>,
+    /// The job that it follows.
+    pub follows: Option<JobId>,
+    /// When it is due next.
+    pub next_run: Option<DateTime<Utc>>,
+    /// Its last run.
+    pub last_run: Option<LastRun>,
+    /// Its figures.
+    pub stats: Stats,
+    /// Whether it is paused.
+    pub paused: bool,
+    /// Whether a run is going on.
+    pub running: bool,
+}
+
+impl JobSnapshot {
+    fn cells(&self) -> [String; 6] {
+        let when = |at: Option<DateTime<Utc>>| at.map_or("-".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string());
+        let next = match (self.paused, self.running) {
+            (true, _) => "paused".to_owned(),
+            (_, true) => "running".to_owned(),
+            _ => when(self.next_run),
+        };
+        let schedule = match (&self.schedule, self.follows) {
+            (Some(schedule), _) => schedule.to_string(),
+            (None, Some(id)) => format!("after job {id}"),
+            (None, None) => "-".to_owned(),
+        };
+        let runs = match self.stats.errors + self.stats.panics {
+            0 => format!("{}", self.stats.runs),
+            failed => format!("{} ({failed} failed)", self.stats.runs),
+        };
+        let name = self.name.as_deref().unwrap_or("-").to_owned();
+        [self.id.to_string(), name, next, when(self.last_run.as_ref().map(|run| run.started)), runs, schedule]
+    }
+}
+
+impl fmt::Display for JobSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [id, name, next, last, runs, schedule] = self.cells();
+        write!(f, "job {id} {name}: {schedule}; next {next}, last {last}, runs {runs}")
+    }
+}
+
+/// The jobs of a scheduler at one moment, in order of registration. `Display` is a table that lines up; times are UTC.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Jobs(pub(crate) Vec<JobSnapshot>);
+
+impl std::ops::Deref for Jobs {
+    type Target = [JobSnapshot];
+
+    fn deref(&self) -> &[JobSnapshot] {
+        &self.0
+    }
+}
+
+impl IntoIterator for Jobs {
+    type Item = JobSnapshot;
+    type IntoIter = std::vec::IntoIter<JobSnapshot>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl fmt::Display for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["job", "name", "next run", "last run", "runs", "schedule"].map(str::to_owned);
+        let rows: Vec<[String; 6]> = std::iter::once(head).chain(self.0.iter().map(JobSnapshot::cells)).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let widths: [usize; 6] = std::array::from_fn(width);
+        for (place, row) in rows.iter().enumerate() {
+            if place > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{:>w$}", row[0], w = widths[0])?;
+            for column in 1..5 {
+                write!(f, "  {:<w$}", row[column], w = widths[column])?;
+            }
+            write!(f, "  {}", row[5])?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+//! Runs jobs on time inside somebody else's program.
+//!
+//! The host registers jobs in plain words, calls [`Scheduler::run_pending`] in a loop of its own, and is told how long it may
+//! rest. Calendar rules are right at every clock change; intervals count elapsed time, whatever is done to the clock; what
+//! was missed is made up for as the job says.
+//!
+//! ```
+//! use punctual::Scheduler;
+//! use std::time::Duration;
+//!
+//! # fn fetch_quakes() -> Result<Vec<f64>, String> { Ok(vec![4.5]) }
+//! # fn look_up(found: &[f64]) {}
+//! # fn report() {}
+//! let scheduler = Scheduler::new();
+//! let quakes = scheduler.every(5).minutes().named("quakes").do_(fetch_quakes)?;
+//! scheduler.following(&quakes).do_with(|_run, found: &Vec<f64>| look_up(found))?;
+//! scheduler.every(1).day().at("10:30").in_zone(chrono::Utc).do_(report)?;
+//!
+//! loop {
+//!     let tick = scheduler.run_pending();
+//!     # break;
+//!     std::thread::sleep(tick.idle(Duration::from_secs(1)));
+//! }
+//! # Ok::<(), punctual::Error>(())
+//! ```
+//!
+//! What is where: [`Schedule`] is the *when* alone, a plain value built in words ([`When`]), from cron text or from plain
+//! text. [`Scheduler`] runs jobs and gives a [`JobHandle`] on each. [`Run`] is what a job is told, [`Outcome`] what it may
+//! say. [`Missed`] says what becomes of missed occurrences. [`ManualClock`] is for tests. [`Event`] is for those who watch.
+//!
+//! Features, off by default: `chrono-tz` (zones by name), `serde` (schedules and zones as text).
+
+mod builder;
+mod clock;
+mod error;
+mod event;
+mod global;
+mod job;
+mod policy;
+mod queue;
+mod run;
+mod schedule;
+mod scheduler;
+
+pub use builder::{Alone, Deadline, Every, When};
+pub use clock::{Clock, ClockChange, ManualClock, SystemClock};
+pub use error::Error;
+pub use event::{DropReason, Event, Failure, FailureKind};
+pub use global::{
+    clear, cron, default_scheduler, every, every_period, following, idle, jobs, next_run, once_after, once_at, run_all,
+    run_pending, schedule,
+};
+pub use job::{JobHandle, JobId, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
+pub use policy::Missed;
+pub use run::{BoxError, JobResult, LateBy, Outcome, Run, RunFacts};
+pub use schedule::{CronError, Dialect, Field, OnFold, OnGap, Schedule, Shift, TextError, Trigger, Upcoming, Zone};
+pub use scheduler::{Following, Registering, Scheduler, SchedulerBuilder, Tick};
+
+/// Compile-time promises.
+const _: () = {
+    const fn shared<T: Send + Sync>() {}
+    shared::<Schedule>();
+    shared::<Scheduler<std::rc::Rc<()>>>();
+    shared::<JobHandle<String>>();
+    shared::<Error>();
+    shared::<Event>();
+};

@@ -1,0 +1,115 @@
+//! What is done about occurrences that passed unrun: pure decisions.
+
+use std::time::Duration;
+
+use crate::schedule::{Schedule, Setting, length};
+
+/// What becomes of occurrences that passed while the host was busy, asleep or off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Missed {
+    /// One run makes up for all of them, and is told how many there were.
+    #[default]
+    RunOnce,
+    /// They are not run. An occurrence counts as missed when the next one has come too, or when it is later than the
+    /// grace (one minute, unless set).
+    Skip,
+    /// Each is run, oldest first, the last `most` of them at most; the others are dropped, and that is said.
+    RunAll {
+        /// How many are made up for at most.
+        most: u32,
+    },
+}
+
+/// The grace under [`Missed::Skip`] if none is set.
+const SKIP_GRACE: i64 = 60 * 1_000_000_000;
+
+/// What to do with a job that has come due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    /// The occurrence to run, if any.
+    pub(crate) run: Option<Due>,
+    /// How many occurrences are dropped, and whether for being later than the grace.
+    pub(crate) dropped: u64,
+    pub(crate) beyond_grace: bool,
+    /// The next occurrence, which may have come too.
+    pub(crate) next: Option<i64>,
+}
+
+/// The occurrences that one run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) due: i64,
+    pub(crate) first: i64,
+    pub(crate) folded: u64,
+}
+
+impl Due {
+    pub(crate) fn only(due: i64) -> Self {
+        Due { due, first: due, folded: 1 }
+    }
+}
+
+/// Decides on the occurrence `due`, at `now`.
+pub(crate) fn decide(
+    schedule: &Schedule,
+    setting: Setting<'_>,
+    missed: Missed,
+    grace: Option<Duration>,
+    due: i64,
+    now: i64,
+) -> Verdict {
+    let next = schedule.next(setting, due);
+    // Counted from its last occurrence, a random gap has none in between: it starts anew from now.
+    let next = if schedule.is_random() && next.is_some_and(|next| next <= now) { schedule.next(setting, now) } else { next };
+    let grace = grace.map(length);
+    let too_late = |due: i64, grace: Option<i64>| grace.is_some_and(|grace| now.saturating_sub(due) > grace);
+    let one = Due::only(due);
+    if next.is_none_or(|next| next > now) {
+        let grace = if missed == Missed::Skip { grace.or(Some(SKIP_GRACE)) } else { grace };
+        return if too_late(due, grace) {
+            Verdict { run: None, dropped: 1, beyond_grace: true, next }
+        } else {
+            Verdict { run: Some(one), dropped: 0, beyond_grace: false, next }
+        };
+    }
+    let all = schedule.count(setting, due, now).saturating_add(1);
+    match missed {
+        Missed::RunAll { most } => {
+            // The oldest that may still be run.
+            let mut oldest = due;
+            let mut dropped = 0;
+            if all > u64::from(most) {
+                let mut at = now.saturating_add(1);
+                for _ in 0..most {
+                    match schedule.prev(setting, at) {
+                        Some(before) if before > due => at = before,
+                        _ => break,
+                    }
+                }
+                oldest = at;
+                dropped = all - u64::from(most);
+            }
+            if too_late(oldest, grace) {
+                let within = now.saturating_sub(grace.unwrap_or(0)).saturating_sub(1);
+                let late = schedule.count(setting, oldest, within).saturating_add(1);
+                let next = schedule.next(setting, within);
+                return Verdict { run: None, dropped: dropped + late, beyond_grace: true, next };
+            }
+            Verdict { run: Some(Due::only(oldest)), dropped, beyond_grace: false, next: schedule.next(setting, oldest) }
+        }
+        Missed::RunOnce | Missed::Skip => {
+            let latest = schedule.prev(setting, now.saturating_add(1)).filter(|latest| *latest > due).unwrap_or(due);
+            let next = schedule.next(setting, now);
+            let grace = if missed == Missed::Skip { grace.or(Some(SKIP_GRACE)) } else { grace };
+            if too_late(latest, grace) {
+                return Verdict { run: None, dropped: all, beyond_grace: true, next };
+            }
+            let run = match missed {
+                Missed::Skip => Due::only(latest),
+                _ => Due { due: latest, first: due, folded: all },
+            };
+            Verdict { run: Some(run), dropped: all - run.folded, beyond_grace: false, next }
+        }
+    }
+}

@@ -1,0 +1,844 @@
+//! When: pure values that read no clock, take no lock and know no job.
+//!
+//! A [`Schedule`] is a rhythm (an elapsed interval, a calendar, one instant, several schedules joined) and what narrows
+//! it. Given an instant it answers with the next occurrence. Rules that follow the clock on the wall are a
+//! [`pattern::Pattern`] of local times; [`occurrence`] sets it in a [`Zone`].
+
+mod calendar;
+mod combine;
+mod cron;
+mod describe;
+mod interval;
+mod occurrence;
+mod pattern;
+mod text;
+mod words;
+mod zone;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::iter::FusedIterator;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc, Weekday};
+
+pub use combine::Shift;
+pub use cron::{CronError, Dialect, Field};
+pub use occurrence::{OnFold, OnGap};
+pub use text::TextError;
+pub use zone::Zone;
+
+use calendar::Calendar;
+pub(crate) use combine::{Exclusions, Predicate, Window};
+use cron::Cron;
+pub(crate) use interval::{Random, Unit, mix};
+use occurrence::Occurrences;
+use pattern::{Anchor, Pattern, SECOND};
+pub(crate) use text::{sunday_zero, time_of_day};
+pub(crate) use words::{MONDAY_TO_FRIDAY, MonthDay, Words};
+use zone::DAY;
+
+use crate::error::Error;
+
+/// 1700-01-01T00:00:00Z: searches from before it begin there.
+const EARLIEST: i64 = -8_520_336_000 * SECOND;
+
+/// 2200-01-01T00:00:00Z: nothing occurs from here on.
+const LATEST: i64 = 7_258_118_400 * SECOND;
+
+/// A search gives up after so many candidates in a row that a window, an exclusion or a partner refused.
+const MOST_PROBES: u32 = 10_000;
+
+/// The most that is counted one by one.
+const MOST_COUNTED: u64 = 1_000_000;
+
+/// When something should happen: a plain value, cheap to clone, without a clock or a job.
+///
+/// It is built in words ([`Schedule::every`]), from cron text ([`Schedule::cron`]) or from text in words
+/// (`"every monday at 09:00".parse()`); what it prints parses back to an equal value.
+///
+/// Instants are UTC. Calendar fields are read in the schedule's zone; a schedule that has none is read in UTC when asked
+/// by itself, and in the scheduler's zone once it is registered. Likewise an interval without
+/// [`starting_at`](crate::When::starting_at) counts from the instant asked about, and once registered from its registration.
+/// Occurrences lie in the years 1700 to 2199.
+///
+/// ```
+/// use punctual::Schedule;
+///
+/// let noon = Schedule::cron("0 12 * * *")?;
+/// let next = noon.next_after("2026-02-28T12:00:00Z".parse()?);
+/// assert_eq!(next, Some("2026-03-01T12:00:00Z".parse()?));
+///
+/// let digest: Schedule = "every monday and thursday at 09:00 and 17:00 in Europe/Berlin".parse()?;
+/// assert_eq!(digest, digest.to_string().parse()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Schedule(Arc<Spec>);
+
+/// What a schedule says.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Spec {
+    pub(crate) rhythm: Rhythm,
+    pub(crate) zone: Option<Zone>,
+    pub(crate) on_gap: Option<OnGap>,
+    pub(crate) on_fold: Option<OnFold>,
+    /// The anchor given, in nanoseconds since 1970-01-01T00:00:00Z.
+    pub(crate) start: Option<i64>,
+    pub(crate) after_completion: bool,
+    pub(crate) immediately: bool,
+    pub(crate) window: Option<Window>,
+    pub(crate) except: Exclusions,
+    pub(crate) until: Option<i64>,
+    pub(crate) times: Option<u32>,
+    pub(crate) jitter: Duration,
+    pub(crate) slack: Duration,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Rhythm {
+    /// Elapsed nanoseconds, from an anchor on.
+    Interval(i64),
+    /// Multiples of a period on the clock.
+    Aligned(i64),
+    /// A gap drawn anew each time.
+    Random(Random),
+    /// Places within every so-many-th hour or minute.
+    Units { unit: Unit, every: u32, at: Vec<u32> },
+    Words { rule: Words, times: Vec<u32>, calendar: Calendar },
+    Cron { text: String, dialect: Dialect, calendar: Calendar },
+    Once(i64),
+    /// Nanoseconds after the anchor.
+    After(i64),
+    Reboot,
+    AnyOf(Vec<Schedule>),
+    AllOf(Vec<Schedule>),
+    Custom(Custom),
+}
+
+/// A trigger of the user's own, compared by its address.
+#[derive(Clone)]
+pub(crate) struct Custom(Arc<dyn Trigger>);
+
+impl PartialEq for Custom {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Custom {}
+
+impl Hash for Custom {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).cast::<()>().hash(state);
+    }
+}
+
+/// What is behind a schedule, for triggers of the user's own: sunrise, a fiscal calendar, a table in a file.
+///
+/// It should answer at once and always the same. An answer that is not after the instant asked about ends the schedule.
+///
+/// ```
+/// use chrono::{DateTime, TimeDelta, Utc};
+/// use punctual::{Schedule, Trigger};
+///
+/// struct EveryPrimeMinute;
+///
+/// impl Trigger for EveryPrimeMinute {
+///     fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+///         let prime = |n: i64| n > 1 && (2..n).all(|d| n % d != 0);
+///         let minute = after.timestamp().div_euclid(60);
+///         (minute + 1..).find(|m| prime(m.rem_euclid(60))).and_then(|m| DateTime::from_timestamp(m * 60, 0))
+///     }
+/// }
+///
+/// let schedule = Schedule::custom(EveryPrimeMinute);
+/// let next = schedule.next_after("2026-01-01T10:20:00Z".parse()?);
+/// assert_eq!(next, Some("2026-01-01T10:23:00Z".parse()?));
+/// # let _: TimeDelta;
+/// # Ok::<(), chrono::ParseError>(())
+/// ```
+pub trait Trigger: Send + Sync + 'static {
+    /// The first occurrence strictly after an instant, `None` if there is no further one.
+    fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>>;
+
+    /// The last occurrence strictly before an instant. Without it (`None`) a late run cannot say which occurrence it makes
+    /// up for, and is due at the first one missed.
+    fn prev_before(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let _ = before;
+        None
+    }
+
+    /// One English sentence on when it runs.
+    fn describe(&self) -> String {
+        "Runs by a trigger of its own.".to_owned()
+    }
+
+    /// The schedule that it is.
+    #[doc(hidden)]
+    fn into_schedule(self) -> Schedule
+    where
+        Self: Sized,
+    {
+        Schedule::custom(self)
+    }
+}
+
+impl Trigger for Schedule {
+    fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        Schedule::next_after(self, after)
+    }
+
+    fn prev_before(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        Schedule::prev_before(self, before)
+    }
+
+    fn describe(&self) -> String {
+        Schedule::describe(self)
+    }
+
+    fn into_schedule(self) -> Schedule {
+        self
+    }
+}
+
+/// What a schedule takes from where it is used.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    /// The zone of a schedule that names none.
+    pub(crate) zone: &'a Zone,
+    /// The anchor of a schedule that names none; without it, the instant asked about.
+    pub(crate) registered: Option<i64>,
+    /// How far a named anchor lies from where it says, since the wall clock was set.
+    pub(crate) moved: i64,
+    pub(crate) seed: u64,
+}
+
+const ALONE: Setting<'static> = Setting { zone: &Zone::UTC, registered: None, moved: 0, seed: 0 };
+
+pub(crate) fn to_nanos<Tz: TimeZone>(at: &DateTime<Tz>) -> i64 {
+    let clamp = || if at.timestamp() < 0 { EARLIEST } else { LATEST };
+    at.timestamp_nanos_opt().unwrap_or_else(clamp)
+}
+
+pub(crate) fn from_nanos(at: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_nanos(at)
+}
+
+/// Nanoseconds, as far as they go.
+pub(crate) fn length(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+impl Schedule {
+    pub(crate) fn new(rhythm: Rhythm) -> Self {
+        Schedule(Arc::new(Spec {
+            rhythm,
+            zone: None,
+            on_gap: None,
+            on_fold: None,
+            start: None,
+            after_completion: false,
+            immediately: false,
+            window: None,
+            except: Exclusions::default(),
+            until: None,
+            times: None,
+            jitter: Duration::ZERO,
+            slack: Duration::ZERO,
+        }))
+    }
+
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.0
+    }
+
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Spec)) -> Self {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    /// Cron text after the Open Cron Pattern Specification 1.4: 5 fields, 6 with seconds first, 7 with the year last, or
+    /// a nickname such as `@daily`.
+    ///
+    /// `@reboot` parses and has no occurrence; a scheduler runs it at its first poll.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Cron`] names the field, the offending text, its column, the reason, and what would be accepted.
+    ///
+    /// ```
+    /// use punctual::Schedule;
+    /// let error = Schedule::cron("*/90 * * * *").unwrap_err();
+    /// assert!(error.to_string().contains("minute `*/90` at column 1"));
+    /// ```
+    pub fn cron(text: impl AsRef<str>) -> Result<Self, Error> {
+        Self::cron_in(Dialect::Ocps, text)
+    }
+
+    /// Cron text read by the rules of a [`Dialect`].
+    ///
+    /// # Errors
+    ///
+    /// As [`cron`](Self::cron).
+    pub fn cron_in(dialect: Dialect, text: impl AsRef<str>) -> Result<Self, Error> {
+        let text = text.as_ref();
+        let brief = || text.chars().take(80).collect();
+        match cron::parse(text, dialect).map_err(|error| Error::Cron { text: brief(), error })? {
+            Cron::Reboot => Ok(Self::reboot()),
+            Cron::Calendar(calendar) => Ok(Self::new(Rhythm::Cron { text: cron::normalized(text), dialect, calendar })),
+        }
+    }
+
+    pub(crate) fn words(rule: Words, times: Vec<u32>) -> Self {
+        let calendar = rule.compile(&times);
+        Self::new(Rhythm::Words { rule, times, calendar })
+    }
+
+    /// One occurrence, at an instant.
+    pub fn once_at<Tz: TimeZone>(instant: DateTime<Tz>) -> Self {
+        Self::new(Rhythm::Once(to_nanos(&instant)))
+    }
+
+    /// One occurrence, so long after registration. It counts elapsed time: setting the clock does not move it.
+    pub fn once_after(delay: Duration) -> Self {
+        Self::new(Rhythm::After(length(delay)))
+    }
+
+    /// No occurrence in time: one run at a scheduler's first poll (`@reboot`).
+    pub fn reboot() -> Self {
+        Self::new(Rhythm::Reboot)
+    }
+
+    /// A trigger of the user's own.
+    pub fn custom(trigger: impl Trigger) -> Self {
+        Self::new(Rhythm::Custom(Custom(Arc::new(trigger))))
+    }
+
+    /// In a zone, by its name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownZone`], with a suggestion. Without the feature `chrono-tz` only `UTC`, `local` and offsets such as
+    /// `UTC+02:00` are known.
+    pub fn tz(self, name: &str) -> Result<Self, Error> {
+        Ok(self.in_zone(name.parse::<Zone>()?))
+    }
+
+    /// In a zone.
+    pub fn in_zone(self, zone: impl Into<Zone>) -> Self {
+        self.with(|spec| spec.zone = Some(zone.into()))
+    }
+
+    /// What becomes of local times that a zone change skips.
+    pub fn on_gap(self, rule: OnGap) -> Self {
+        self.with(|spec| spec.on_gap = Some(rule))
+    }
+
+    /// Which pass of local times that a zone change repeats counts.
+    pub fn on_fold(self, rule: OnFold) -> Self {
+        self.with(|spec| spec.on_fold = Some(rule))
+    }
+
+    /// The occurrences of either schedule.
+    pub fn or(self, other: Schedule) -> Self {
+        let joined = |schedule: Schedule| match &schedule.0.rhythm {
+            Rhythm::AnyOf(parts) if schedule == Schedule::new(schedule.0.rhythm.clone()) => parts.clone(),
+            _ => vec![schedule],
+        };
+        let mut parts = joined(self);
+        parts.extend(joined(other));
+        Self::new(Rhythm::AnyOf(parts))
+    }
+
+    /// The occurrences that both schedules have, to the nanosecond.
+    pub fn and(self, other: Schedule) -> Self {
+        let joined = |schedule: Schedule| match &schedule.0.rhythm {
+            Rhythm::AllOf(parts) if schedule == Schedule::new(schedule.0.rhythm.clone()) => parts.clone(),
+            _ => vec![schedule],
+        };
+        let mut parts = joined(self);
+        parts.extend(joined(other));
+        Self::new(Rhythm::AllOf(parts))
+    }
+
+    /// Only within a daily window, `"HH:MM"` or `"HH:MM:SS"`, in the schedule's zone.
+    ///
+    /// Both ends belong to it, to the second. A window that ends before it begins goes over midnight.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Window`] if either is no time of day.
+    pub fn between(self, from: &str, to: &str) -> Result<Self, Error> {
+        let wrong = || Error::Window { from: from.to_owned(), to: to.to_owned() };
+        let window = Window { from: time_of_day(from).ok_or_else(wrong)?, to: time_of_day(to).ok_or_else(wrong)? };
+        Ok(self.with(|spec| spec.window = Some(window)))
+    }
+
+    /// Not on this weekday.
+    pub fn except_on(self, weekday: Weekday) -> Self {
+        self.with(|spec| spec.except.add_weekday(weekday))
+    }
+
+    /// Not on this date, in the schedule's zone.
+    pub fn except_date(self, date: NaiveDate) -> Self {
+        self.with(|spec| spec.except.add_date(date))
+    }
+
+    /// Not on the dates, in the schedule's zone, for which this holds.
+    ///
+    /// Two schedules with predicates are equal only if one is a clone of the other; what they print doesn't parse back.
+    pub fn except_when(self, excluded: impl Fn(NaiveDate) -> bool + Send + Sync + 'static) -> Self {
+        self.with(|spec| spec.except.predicates.push(Predicate::new(excluded)))
+    }
+
+    /// The first occurrence strictly after `after`, or `None` if there is none before the year 2200.
+    ///
+    /// Calendar fields are read in the schedule's zone (UTC if it has none). A local time that a zone change skips gives
+    /// the first instant after the gap; one that is repeated gives the first of the two, unless [`on_gap`](Self::on_gap)
+    /// or [`on_fold`](Self::on_fold) say otherwise. Allocates nothing. Jitter is not in it: that is added when a job is
+    /// queued.
+    ///
+    /// Narrowed schedules and intersections are searched through 10,000 refused candidates (whole days and windows at a
+    /// time), then given up.
+    ///
+    /// ```
+    /// # use punctual::Schedule;
+    /// let early = Schedule::every(1).day().at("02:30").tz("Europe/Berlin").build()?;
+    /// // On 29 March 2026 the clocks go from 02:00 to 03:00.
+    /// let next = early.next_after("2026-03-28T12:00:00Z".parse()?);
+    /// assert_eq!(next, Some("2026-03-29T01:00:00Z".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.next(ALONE, to_nanos(&after)).map(from_nanos)
+    }
+
+    /// The last occurrence strictly before `before`, or `None` if there is none since the year 1700.
+    ///
+    /// A random gap has no past: `None`.
+    pub fn prev_before(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.prev(ALONE, to_nanos(&before)).map(from_nanos)
+    }
+
+    /// How many occurrences lie in `(after, until]`.
+    ///
+    /// Calendars and intervals are counted by months and by division. Unions, intersections, shifted dates and triggers
+    /// of one's own are counted one by one, up to a million; of a random gap it is the number to be expected.
+    pub fn count_between(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> u64 {
+        self.count(ALONE, to_nanos(&after), to_nanos(&until))
+    }
+
+    /// The occurrences strictly after `from`, in order.
+    ///
+    /// ```
+    /// # use punctual::Schedule;
+    /// let schedule: Schedule = "every 2nd tuesday of the month at 10:30".parse()?;
+    /// let dates: Vec<String> = schedule.upcoming("2026-01-01T00:00:00Z".parse()?).take(3).map(|at| at.to_string()).collect();
+    /// assert_eq!(dates, ["2026-01-13 10:30:00 UTC", "2026-02-10 10:30:00 UTC", "2026-03-10 10:30:00 UTC"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn upcoming(&self, from: DateTime<Utc>) -> Upcoming<'_> {
+        let from = to_nanos(&from);
+        Upcoming { schedule: self, setting: Setting { registered: Some(from), ..ALONE }, at: Some(from) }
+    }
+
+    /// When it runs, in one English sentence.
+    ///
+    /// ```
+    /// # use punctual::Schedule;
+    /// let schedule = Schedule::cron("0 9 * * 1-5")?;
+    /// assert_eq!(schedule.describe(), "Runs at 09:00 on Monday to Friday.");
+    /// # Ok::<(), punctual::Error>(())
+    /// ```
+    pub fn describe(&self) -> String {
+        describe::describe(self)
+    }
+
+    /// How late, at most, each run is put off so that jobs due together spread out; the same for the same occurrence.
+    pub fn jitter(&self) -> Duration {
+        self.0.jitter
+    }
+
+    /// How much later than due a run may start so that wake-ups can be merged.
+    pub fn slack(&self) -> Duration {
+        self.0.slack
+    }
+
+    /// What the clock shows at an instant.
+    pub(crate) fn local_of(at: i64, zone: &Zone) -> NaiveDateTime {
+        let second = at.div_euclid(SECOND);
+        from_nanos(at.saturating_add(zone.offset_at(second).saturating_mul(SECOND))).naive_utc()
+    }
+
+    /// The first instant at which the clock shows a local time, or the end of the gap that skips it.
+    pub(crate) fn instant_of(local: NaiveDateTime, zone: &Zone) -> i64 {
+        let local = to_nanos(&local.and_utc());
+        let second = match zone.locate(local.div_euclid(SECOND)) {
+            zone::Located::One(at) | zone::Located::Fold { first: at, .. } => at,
+            zone::Located::Gap(change) => change.at,
+        };
+        second.saturating_mul(SECOND).saturating_add(local.rem_euclid(SECOND))
+    }
+
+    /// The same with further clauses; of those that can stand once, the further ones hold.
+    pub(crate) fn narrowed_by(self, clauses: &Schedule) -> Schedule {
+        let more = clauses.spec().clone();
+        if clauses == &Schedule::reboot() {
+            return self;
+        }
+        self.with(|spec| {
+            spec.zone = more.zone.or(spec.zone.take());
+            spec.on_gap = more.on_gap.or(spec.on_gap);
+            spec.on_fold = more.on_fold.or(spec.on_fold);
+            spec.start = more.start.or(spec.start);
+            spec.after_completion |= more.after_completion;
+            spec.immediately |= more.immediately;
+            spec.window = more.window.or(spec.window);
+            spec.except.weekdays |= more.except.weekdays;
+            more.except.dates.into_iter().for_each(|date| spec.except.add_date(date));
+            spec.except.predicates.extend(more.except.predicates);
+            if more.except.shift != Shift::Drop {
+                spec.except.shift = more.except.shift;
+            }
+            spec.until = more.until.or(spec.until);
+            spec.times = more.times.or(spec.times);
+            spec.jitter = spec.jitter.max(more.jitter);
+            spec.slack = spec.slack.max(more.slack);
+        })
+    }
+
+    /// Whether it counts elapsed time alone, so that setting the clock moves nothing of it.
+    pub(crate) fn is_elapsed(&self) -> bool {
+        let spec = self.spec();
+        let bare = spec.window.is_none() && spec.except.is_empty() && spec.until.is_none();
+        bare && matches!(spec.rhythm, Rhythm::Interval(_) | Rhythm::After(_) | Rhythm::Random(Random { unit: Unit::Nanos(_), .. }))
+    }
+
+    /// Whether any part of it counts elapsed time.
+    pub(crate) fn has_elapsed_part(&self) -> bool {
+        match &self.spec().rhythm {
+            Rhythm::Interval(_) | Rhythm::After(_) | Rhythm::Random(Random { unit: Unit::Nanos(_), .. }) => true,
+            Rhythm::AnyOf(parts) | Rhythm::AllOf(parts) => parts.iter().any(Schedule::has_elapsed_part),
+            _ => false,
+        }
+    }
+
+    /// Whether asking it runs code of the user's own.
+    pub(crate) fn has_callbacks(&self) -> bool {
+        let spec = self.spec();
+        let own = match &spec.rhythm {
+            Rhythm::Custom(_) => true,
+            Rhythm::AnyOf(parts) | Rhythm::AllOf(parts) => parts.iter().any(Schedule::has_callbacks),
+            _ => false,
+        };
+        own || !spec.except.predicates.is_empty() || spec.zone.as_ref().is_some_and(Zone::is_custom)
+    }
+
+    pub(crate) fn is_random(&self) -> bool {
+        matches!(self.spec().rhythm, Rhythm::Random(_))
+    }
+
+    /// The instant of a schedule that has only one.
+    pub(crate) fn single_instant(&self) -> Option<i64> {
+        match (&self.spec().rhythm, self.spec().until) {
+            (Rhythm::Once(at), None) => Some(*at),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_reboot(&self) -> bool {
+        self.spec().rhythm == Rhythm::Reboot
+    }
+
+    pub(crate) fn next(&self, setting: Setting<'_>, after: i64) -> Option<i64> {
+        let spec = self.spec();
+        let here = spec.here(&setting, after);
+        let mut after = after.max(EARLIEST);
+        if let Some(start) = here.start {
+            after = after.max(start - 1);
+        }
+        let filtered = spec.is_filtered();
+        let mut probes = 0..MOST_PROBES;
+        while probes.next().is_some() {
+            let at = spec.next_unfiltered(&here, after).filter(|at| *at < LATEST && *at > after)?;
+            if spec.until.is_some_and(|until| at > until) {
+                return None;
+            }
+            if !filtered {
+                return Some(at);
+            }
+            let stretch = spec.stretch(here.zone, at);
+            if stretch.admitted {
+                return Some(at);
+            }
+            after = stretch.until - 1;
+        }
+        None
+    }
+
+    pub(crate) fn prev(&self, setting: Setting<'_>, before: i64) -> Option<i64> {
+        let spec = self.spec();
+        let here = spec.here(&setting, before);
+        let mut before = before.min(LATEST);
+        if let Some(until) = spec.until {
+            before = before.min(until.saturating_add(1));
+        }
+        let filtered = spec.is_filtered();
+        let mut probes = 0..MOST_PROBES;
+        while probes.next().is_some() {
+            let at = spec.prev_unfiltered(&here, before).filter(|at| *at >= EARLIEST && *at < before)?;
+            if here.start.is_some_and(|start| at < start) {
+                return None;
+            }
+            if !filtered {
+                return Some(at);
+            }
+            let stretch = spec.stretch(here.zone, at);
+            if stretch.admitted {
+                return Some(at);
+            }
+            before = stretch.since;
+        }
+        None
+    }
+
+    pub(crate) fn count(&self, setting: Setting<'_>, after: i64, until: i64) -> u64 {
+        let spec = self.spec();
+        let here = spec.here(&setting, after);
+        let mut after = after.max(EARLIEST - 1);
+        let mut until = until.min(LATEST - 1);
+        if let Some(start) = here.start {
+            after = after.max(start - 1);
+        }
+        if let Some(deadline) = spec.until {
+            until = until.min(deadline);
+        }
+        if until <= after {
+            return 0;
+        }
+        if !spec.is_filtered() {
+            return spec.count_unfiltered(&here, self, setting, after, until);
+        }
+        let mut count: u64 = 0;
+        let mut from = after + 1;
+        while from <= until {
+            // Nothing occurs between here and the next unfiltered occurrence, so begin the stretch there.
+            let Some(at) = spec.next_unfiltered(&here, from - 1).filter(|at| *at <= until) else { break };
+            let stretch = spec.stretch(here.zone, at);
+            let end = until.min(stretch.until - 1);
+            if stretch.admitted {
+                count = count.saturating_add(spec.count_unfiltered(&here, self, setting, at - 1, end));
+            }
+            from = end + 1;
+        }
+        count
+    }
+}
+
+/// A schedule's setting once its own words are taken into account.
+struct Here<'a> {
+    zone: &'a Zone,
+    start: Option<i64>,
+    /// The instant from which things are counted.
+    anchor: i64,
+    /// For the parts of a union or an intersection.
+    inner: Setting<'a>,
+}
+
+impl Here<'_> {
+    fn local_anchor(&self) -> Anchor {
+        let at = self.anchor.div_euclid(SECOND);
+        Anchor { local: at + self.zone.offset_at(at), counts: self.start.is_some() }
+    }
+}
+
+/// A stretch of time in which a filter's answer doesn't change.
+struct Stretch {
+    admitted: bool,
+    since: i64,
+    /// The first instant after it.
+    until: i64,
+}
+
+impl Spec {
+    fn here<'a>(&'a self, setting: &Setting<'a>, asked: i64) -> Here<'a> {
+        let zone = self.zone.as_ref().unwrap_or(setting.zone);
+        let start = self.start.map(|start| start.saturating_add(setting.moved));
+        let registered = setting.registered.unwrap_or(asked);
+        let inner = Setting { zone, registered: Some(registered), ..*setting };
+        Here { zone, start, anchor: start.unwrap_or(registered), inner }
+    }
+
+    fn is_calendar(&self) -> bool {
+        matches!(self.rhythm, Rhythm::Words { .. } | Rhythm::Cron { .. })
+    }
+
+    /// Whether occurrences pass a filter; a calendar leaves its dates out by itself.
+    fn is_filtered(&self) -> bool {
+        self.window.is_some() || !self.except.is_empty() && !self.is_calendar()
+    }
+
+    /// The rhythm as a set of local times, if it follows the clock on the wall.
+    fn occurrences<'a>(&'a self, here: &Here<'a>) -> Option<Occurrences<'a>> {
+        let pattern = match &self.rhythm {
+            Rhythm::Aligned(period) => Pattern::Aligned { period: *period },
+            Rhythm::Units { unit, every, at } => Pattern::Units {
+                unit: unit.seconds(),
+                every: (*every).into(),
+                at,
+                anchor: if *every > 1 { here.local_anchor() } else { Anchor { local: 0, counts: true } },
+            },
+            Rhythm::Words { calendar, .. } | Rhythm::Cron { calendar, .. } => Pattern::Calendar {
+                calendar,
+                anchor: if calendar.needs_anchor() { here.local_anchor() } else { Anchor { local: 0, counts: true } },
+                except: &self.except,
+            },
+            _ => return None,
+        };
+        Some(Occurrences::new(pattern, here.zone, self.on_gap, self.on_fold))
+    }
+
+    fn next_unfiltered(&self, here: &Here<'_>, after: i64) -> Option<i64> {
+        match &self.rhythm {
+            Rhythm::Interval(period) => interval::next(*period, here.anchor, after),
+            Rhythm::Random(random) => random.next(here.zone, here.inner.seed, here.start, after),
+            Rhythm::Once(at) => Some(*at).filter(|at| *at > after),
+            Rhythm::After(delay) => here.anchor.checked_add(*delay).filter(|at| *at > after),
+            Rhythm::Reboot => None,
+            Rhythm::AnyOf(parts) => parts.iter().filter_map(|part| part.next(here.inner, after)).min(),
+            Rhythm::AllOf(parts) => {
+                // Each part leaps to the latest of the others' answers until all give the same.
+                let latest = |after| parts.iter().try_fold(after, |at, part| Some(part.next(here.inner, after)?.max(at)));
+                let mut at = latest(after)?;
+                let mut probes = 0..MOST_PROBES;
+                while probes.next().is_some() {
+                    match latest(at - 1)? {
+                        onward if onward == at => return Some(at),
+                        onward => at = onward,
+                    }
+                }
+                None
+            }
+            Rhythm::Custom(trigger) => trigger.0.next_after(from_nanos(after)).map(|at| to_nanos(&at)),
+            _ => self.occurrences(here)?.next(after),
+        }
+    }
+
+    fn prev_unfiltered(&self, here: &Here<'_>, before: i64) -> Option<i64> {
+        match &self.rhythm {
+            Rhythm::Interval(period) => interval::prev(*period, here.anchor, before),
+            Rhythm::Random(_) | Rhythm::Reboot => None,
+            Rhythm::Once(at) => Some(*at).filter(|at| *at < before),
+            Rhythm::After(delay) => here.anchor.checked_add(*delay).filter(|at| *at < before),
+            Rhythm::AnyOf(parts) => parts.iter().filter_map(|part| part.prev(here.inner, before)).max(),
+            Rhythm::AllOf(parts) => {
+                let earliest = |before| parts.iter().try_fold(before, |at, part| Some(part.prev(here.inner, before)?.min(at)));
+                let mut at = earliest(before)?;
+                let mut probes = 0..MOST_PROBES;
+                while probes.next().is_some() {
+                    match earliest(at + 1)? {
+                        back if back == at => return Some(at),
+                        back => at = back,
+                    }
+                }
+                None
+            }
+            Rhythm::Custom(trigger) => trigger.0.prev_before(from_nanos(before)).map(|at| to_nanos(&at)),
+            _ => self.occurrences(here)?.prev(before),
+        }
+    }
+
+    fn count_unfiltered(&self, here: &Here<'_>, whole: &Schedule, setting: Setting<'_>, after: i64, until: i64) -> u64 {
+        match &self.rhythm {
+            Rhythm::Interval(period) => interval::count(*period, here.anchor, after, until),
+            Rhythm::Random(random) => random.expected(after, until),
+            Rhythm::AnyOf(_) | Rhythm::AllOf(_) | Rhythm::Custom(_) | Rhythm::Once(_) | Rhythm::After(_) | Rhythm::Reboot => {
+                let setting = Setting { registered: here.inner.registered, ..setting };
+                let mut count = 0;
+                let mut at = after;
+                while count < MOST_COUNTED {
+                    match whole.next(setting, at) {
+                        Some(next) if next <= until => at = next,
+                        _ => break,
+                    }
+                    count += 1;
+                }
+                count
+            }
+            _ => self.occurrences(here).map_or(0, |occurrences| occurrences.count(after, until)),
+        }
+    }
+
+    /// Whether an instant passes the window and the exclusions, and the stretch around it in which that stays so.
+    fn stretch(&self, zone: &Zone, at: i64) -> Stretch {
+        let second = at.div_euclid(SECOND);
+        let offset = zone.offset_at(second);
+        let local = second + offset;
+        let midnight = local.div_euclid(DAY) * DAY;
+        let time = local - midnight;
+        let in_window = self.window.is_none_or(|window| window.contains(time as u32));
+        let excluded = !self.is_calendar() && self.except.excludes_day(midnight / DAY);
+        let (since, until) = match self.window {
+            Some(window) if !excluded => window.around(time as u32),
+            _ => (0, DAY as u32),
+        };
+        let mut since = midnight + i64::from(since) - offset;
+        let mut until = midnight + i64::from(until) - offset;
+        if let Ok(change) = zone.change_near(second) {
+            // Another offset, another stretch.
+            if change.at > second { until = until.min(change.at) } else { since = since.max(change.at) }
+        }
+        Stretch { admitted: in_window && !excluded, since: since * SECOND, until: until * SECOND }
+    }
+}
+
+/// The occurrences of a schedule, in order: see [`Schedule::upcoming`].
+#[derive(Clone)]
+pub struct Upcoming<'a> {
+    schedule: &'a Schedule,
+    setting: Setting<'a>,
+    at: Option<i64>,
+}
+
+impl Iterator for Upcoming<'_> {
+    type Item = DateTime<Utc>;
+
+    fn next(&mut self) -> Option<DateTime<Utc>> {
+        self.at = self.schedule.next(self.setting, self.at?);
+        self.at.map(from_nanos)
+    }
+}
+
+impl FusedIterator for Upcoming<'_> {}
+
+impl fmt::Debug for Upcoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upcoming").field("schedule", self.schedule).field("after", &self.at.map(from_nanos)).finish()
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Schedule({self})")
+    }
+}
+
+#[cfg(feature = "serde")]
+mod serde_text {
+    use super::Schedule;
+
+    impl serde::Serialize for Schedule {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.collect_str(self)
+        }
+    }
+
+    impl<'de> serde::Deserialize<'de> for Schedule {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+            text.parse().map_err(serde::de::Error::custom)
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! From local times to instants: a [`Pattern`] in a [`Zone`].
+//!
+//! A zone is a row of stretches of constant offset. Within one, local order is the order of time, and the pattern alone
+//! answers. At a change, the rules of [`OnGap`] and [`OnFold`] say what becomes of the local times that it skips or
+//! repeats. So a search looks whether there is a change within a day of where it starts (two offset look-ups). If not, the
+//! first candidate of the pattern is the answer once its own surroundings have been looked at. If there is one, the
+//! stretch before, the change itself and the stretch after are asked in turn. Nothing steps through time.
+
+use super::pattern::{Pattern, SECOND};
+use super::zone::{Change, DAY, Located, Zone};
+
+/// What becomes of a local time that a zone change skips.
+///
+/// A schedule takes [`Next`](OnGap::Next) if its seconds, minutes and hours are named, else [`Skip`](OnGap::Skip).
+/// A date that a zone skips altogether (Pacific/Apia, 30 December 2011) has no occurrences under any of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnGap {
+    /// The first instant after the gap; several times in one gap make one occurrence.
+    Next,
+    /// Later by the length of the gap: 02:30 becomes 03:30.
+    Shift,
+    /// No occurrence.
+    Skip,
+}
+
+/// Which pass of a local time that a zone change repeats is an occurrence.
+///
+/// A schedule takes [`First`](OnFold::First) if its seconds, minutes and hours are named, else [`Both`](OnFold::Both).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnFold {
+    /// The first pass alone.
+    First,
+    /// The second pass alone.
+    Second,
+    /// Either pass.
+    Both,
+}
+
+/// A pattern in a zone, with the rules for its changes. All instants and local times are in nanoseconds.
+pub(crate) struct Occurrences<'a> {
+    pub(crate) pattern: Pattern<'a>,
+    pub(crate) zone: &'a Zone,
+    pub(crate) on_gap: OnGap,
+    pub(crate) on_fold: OnFold,
+}
+
+/// What a single local time comes to.
+enum Answer {
+    At(i64),
+    /// No occurrence; go on from this local time.
+    GoOn(i64),
+}
+
+fn nanos(seconds: i64) -> i64 {
+    seconds.saturating_mul(SECOND)
+}
+
+impl<'a> Occurrences<'a> {
+    pub(crate) fn new(pattern: Pattern<'a>, zone: &'a Zone, on_gap: Option<OnGap>, on_fold: Option<OnFold>) -> Self {
+        let fixed = pattern.is_fixed();
+        Occurrences {
+            pattern,
+            zone,
+            on_gap: on_gap.unwrap_or(if fixed { OnGap::Next } else { OnGap::Skip }),
+            on_fold: on_fold.unwrap_or(if fixed { OnFold::First } else { OnFold::Both }),
+        }
+    }
+
+    /// The first occurrence after an instant.
+    pub(crate) fn next(&self, after: i64) -> Option<i64> {
+        let lower = after.checked_add(1)?;
+        if let Some(offset) = self.zone.constant() {
+            return self.pattern.next(lower + nanos(offset)).map(|local| local - nanos(offset));
+        }
+        let at = lower.div_euclid(SECOND);
+        let change = match self.zone.change_near(at) {
+            Err(offset) => return self.far_next(lower + nanos(offset)),
+            Ok(change) => change,
+        };
+        let turn = nanos(change.at);
+        let mut best = None;
+        if lower < turn {
+            let mut end = turn + nanos(change.before);
+            if self.on_fold == OnFold::Second {
+                end = end.min(turn + nanos(change.after));
+            }
+            if let Some(local) = self.pattern.next(lower + nanos(change.before)).filter(|local| *local < end) {
+                return Some(local - nanos(change.before));
+            }
+            if self.on_gap == OnGap::Next && self.first_skipped(&change, i64::MIN).is_some() {
+                return Some(turn);
+            }
+        }
+        if self.on_gap == OnGap::Shift {
+            best = self.first_skipped(&change, lower + nanos(change.before)).map(|local| local - nanos(change.before));
+        }
+        let mut from = lower.max(turn) + nanos(change.after);
+        if self.on_fold == OnFold::First {
+            from = from.max(turn + nanos(change.before));
+        }
+        // Up to a day after a change there is no other, so its own offset holds.
+        let regular = match self.pattern.next(from) {
+            Some(local) if local < turn + nanos(change.after + DAY) => Some(local - nanos(change.after)),
+            _ => self.far_next(from),
+        };
+        earlier(best, regular)
+    }
+
+    /// The last occurrence before an instant.
+    pub(crate) fn prev(&self, before: i64) -> Option<i64> {
+        let upper = before.checked_sub(1)?;
+        if let Some(offset) = self.zone.constant() {
+            return self.pattern.prev(upper + nanos(offset)).map(|local| local - nanos(offset));
+        }
+        let at = upper.div_euclid(SECOND);
+        let change = match self.zone.change_near(at) {
+            Err(offset) => return self.far_prev(upper + nanos(offset)),
+            Ok(change) => change,
+        };
+        let turn = nanos(change.at);
+        let mut to = upper.min(turn - 1) + nanos(change.before);
+        if upper >= turn {
+            let mut start = turn + nanos(change.after);
+            if self.on_fold == OnFold::First {
+                start = start.max(turn + nanos(change.before));
+            }
+            let mut best = self.pattern.prev(upper + nanos(change.after)).filter(|local| *local >= start);
+            best = best.map(|local| local - nanos(change.after));
+            if self.on_gap == OnGap::Shift {
+                let shifted = self.last_skipped(&change, upper + nanos(change.before));
+                best = best.max(shifted.map(|local| local - nanos(change.before)));
+            }
+            if best.is_none() && self.on_gap == OnGap::Next {
+                best = self.first_skipped(&change, i64::MIN).map(|_| turn);
+            }
+            if best.is_some() {
+                return best;
+            }
+        }
+        if self.on_fold == OnFold::Second {
+            to = to.min(turn + nanos(change.after) - 1);
+        }
+        // Down to a day before a change there is no other, so the offset before it holds.
+        match self.pattern.prev(to) {
+            Some(local) if local >= turn + nanos(change.before - DAY) => Some(local - nanos(change.before)),
+            _ => self.far_prev(to),
+        }
+    }
+
+    /// How many occurrences lie in `(after, until]`.
+    pub(crate) fn count(&self, after: i64, until: i64) -> u64 {
+        if until <= after {
+            return 0;
+        }
+        let (from, to) = (after + 1, until + 1);
+        if let Some(offset) = self.zone.constant() {
+            return self.pattern.count(from + nanos(offset), to + nanos(offset));
+        }
+        let horizon = until.div_euclid(SECOND) + DAY;
+        let mut search = after.div_euclid(SECOND) - DAY;
+        let mut previous: Option<Change> = None;
+        let mut count = 0;
+        loop {
+            let next = self.zone.change_in(search, horizon);
+            let offset = nanos(self.zone.offset_at(search));
+            // The stretch between two changes, cut to what is asked for and to the pass that counts.
+            let mut first = from + offset;
+            let mut last = to + offset;
+            if let Some(change) = previous {
+                first = first.max(nanos(change.at) + offset);
+                if self.on_fold == OnFold::First {
+                    first = first.max(nanos(change.at + change.before));
+                }
+            }
+            if let Some(change) = next {
+                last = last.min(nanos(change.at) + offset);
+                if self.on_fold == OnFold::Second {
+                    last = last.min(nanos(change.at + change.after));
+                }
+            }
+            count += self.pattern.count(first, last);
+            let Some(change) = next else { return count };
+            count += self.made_up(&change, from, to);
+            search = change.at;
+            previous = Some(change);
+        }
+    }
+
+    /// How many occurrences in `[from, to)` come only of the times that a change skips.
+    fn made_up(&self, change: &Change, from: i64, to: i64) -> u64 {
+        let turn = nanos(change.at);
+        let regular = |at: i64| self.pattern.next(at + nanos(change.after)) == Some(at + nanos(change.after));
+        match self.on_gap {
+            _ if !change.is_gap() => 0,
+            OnGap::Skip => 0,
+            OnGap::Next => {
+                let stands = (from..to).contains(&turn) && !regular(turn) && self.first_skipped(change, i64::MIN).is_some();
+                u64::from(stands)
+            }
+            OnGap::Shift => {
+                let mut count = 0;
+                let mut place = from + nanos(change.before);
+                while let Some(local) = self.first_skipped(change, place) {
+                    let at = local - nanos(change.before);
+                    if at >= to {
+                        break;
+                    }
+                    count += u64::from(!regular(at));
+                    place = local + 1;
+                }
+                count
+            }
+        }
+    }
+
+    /// The first local time at or after `from` that a change skips, on a date that it doesn't skip altogether.
+    fn first_skipped(&self, change: &Change, from: i64) -> Option<i64> {
+        let (start, end) = change.gap();
+        let mut from = from.max(nanos(start));
+        while from < nanos(end) {
+            let local = self.pattern.next(from).filter(|local| *local < nanos(end))?;
+            match skipped_date(change, local) {
+                None => return Some(local),
+                Some((_, next_date)) => from = nanos(next_date),
+            }
+        }
+        None
+    }
+
+    /// The last local time at or before `to` that a change skips, on a date that it doesn't skip altogether.
+    fn last_skipped(&self, change: &Change, to: i64) -> Option<i64> {
+        let (start, end) = change.gap();
+        let mut to = to.min(nanos(end) - 1);
+        while to >= nanos(start) {
+            let local = self.pattern.prev(to).filter(|local| *local >= nanos(start))?;
+            match skipped_date(change, local) {
+                None => return Some(local),
+                Some((date, _)) => to = nanos(date) - 1,
+            }
+        }
+        None
+    }
+
+    /// The first occurrence of local times from `from` on, where no change before the first of them matters.
+    fn far_next(&self, mut from: i64) -> Option<i64> {
+        let mut tries = 0..MOST_SKIPPED;
+        while tries.next().is_some() {
+            let local = self.pattern.next(from)?;
+            match self.settle(local) {
+                Answer::At(at) => return Some(at),
+                Answer::GoOn(next) => from = next.max(local + 1),
+            }
+        }
+        None
+    }
+
+    /// What the first of a run of local times comes to.
+    fn settle(&self, local: i64) -> Answer {
+        let part = local.rem_euclid(SECOND);
+        match self.zone.locate(local.div_euclid(SECOND)) {
+            Located::One(at) => Answer::At(nanos(at) + part),
+            Located::Fold { second, .. } if self.on_fold == OnFold::Second => Answer::At(nanos(second) + part),
+            Located::Fold { first, .. } => Answer::At(nanos(first) + part),
+            Located::Gap(change) => {
+                if let Some((_, next_date)) = skipped_date(&change, local) {
+                    return Answer::GoOn(nanos(next_date));
+                }
+                match self.on_gap {
+                    OnGap::Skip => Answer::GoOn(nanos(change.gap().1)),
+                    OnGap::Next => Answer::At(nanos(change.at)),
+                    OnGap::Shift => {
+                        let shifted = local - nanos(change.before);
+                        let regular = self.pattern.next(nanos(change.gap().1)).map(|local| local - nanos(change.after));
+                        Answer::At(regular.map_or(shifted, |regular| regular.min(shifted)))
+                    }
+                }
+            }
+        }
+    }
+
+    /// The last occurrence of local times up to `to`, where no change after the last of them matters.
+    fn far_prev(&self, mut to: i64) -> Option<i64> {
+        let mut tries = 0..MOST_SKIPPED;
+        while tries.next().is_some() {
+            let local = self.pattern.prev(to)?;
+            let part = local.rem_euclid(SECOND);
+            match self.zone.locate(local.div_euclid(SECOND)) {
+                Located::One(at) => return Some(nanos(at) + part),
+                Located::Fold { first, .. } if self.on_fold == OnFold::First => return Some(nanos(first) + part),
+                Located::Fold { second, .. } => return Some(nanos(second) + part),
+                Located::Gap(change) => {
+                    if let Some((date, _)) = skipped_date(&change, local) {
+                        to = nanos(date) - 1;
+                        continue;
+                    }
+                    match self.on_gap {
+                        OnGap::Skip => to = nanos(change.gap().0) - 1,
+                        OnGap::Next => return Some(nanos(change.at)),
+                        OnGap::Shift => return Some(local - nanos(change.before)),
+                    }
+                }
+            }
+        }
+        None
+    }
+}
+
+/// How many gaps in a row a search may find its candidates in: more than two centuries of changes.
+const MOST_SKIPPED: u32 = 1000;
+
+/// The date of a skipped local time, if the change skips all of it, and the date after: first local seconds.
+fn skipped_date(change: &Change, local: i64) -> Option<(i64, i64)> {
+    let date = local.div_euclid(SECOND).div_euclid(DAY) * DAY;
+    let (start, end) = change.gap();
+    (start <= date && date + DAY <= end).then_some((date, date + DAY))
+}
+
+fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}

@@ -1,0 +1,443 @@
+//! The host's side: it joins clock, queue and jobs.
+//!
+//! A [`Scheduler`] is a handle on shared state. [`table`] is what the lock guards, pure bookkeeping; [`poll`] takes jobs out
+//! of it, runs them with the lock free, and puts them back; [`register`] is how jobs come in.
+
+mod poll;
+mod register;
+mod table;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeZone, Utc};
+use parking_lot::{Mutex, RwLock};
+
+pub use poll::Tick;
+pub use register::{Following, Registering};
+
+use crate::builder::{Every, When};
+use crate::clock::{Changes, Clock, Look, Now, SystemClock, Watch};
+use crate::error::Error;
+use crate::event::{Event, Failure};
+use crate::job::{Control, JobHandle, JobId, JobSnapshot, Jobs};
+use crate::policy::Missed;
+use crate::schedule::{Schedule, Trigger, Zone, from_nanos};
+use table::{Plan, Table};
+
+/// A set of jobs and their due times, run by the host's own loop.
+///
+/// It is a handle: clones are the same scheduler, and it may be used from any thread and from inside its jobs. Jobs run on the
+/// thread that calls [`run_pending`](Scheduler::run_pending), one after the other. `C` is the host's own state, which
+/// [`run_pending_with`](Scheduler::run_pending_with) lends to the jobs; it need not be `Send`.
+///
+/// A job that keeps a clone of its scheduler keeps it alive: use [`Run::scheduler`](crate::Run::scheduler).
+///
+/// ```
+/// use punctual::Scheduler;
+///
+/// let scheduler = Scheduler::new();
+/// let job = scheduler.every(5).minutes().named("quakes").do_(|| println!("fetching"))?;
+/// let tick = scheduler.run_pending();
+/// assert_eq!(tick.ran(), 0);
+/// # Ok::<(), punctual::Error>(())
+/// ```
+pub struct Scheduler<C = ()>(Arc<Shared<C>>);
+
+pub(crate) struct Shared<C> {
+    clock: Arc<dyn Clock>,
+    zone: Zone,
+    missed: Missed,
+    grace: Option<Duration>,
+    seed: u64,
+    table: Mutex<Table<C>>,
+    polling: AtomicBool,
+    observers: RwLock<Vec<Arc<Observer>>>,
+}
+
+type Observer = dyn Fn(&Event) + Send + Sync;
+
+/// Makes a [`Scheduler`] with other than the usual settings.
+#[must_use = "a builder does nothing until `build`"]
+pub struct SchedulerBuilder<C = ()> {
+    clock: Option<Arc<dyn Clock>>,
+    zone: Zone,
+    missed: Missed,
+    grace: Option<Duration>,
+    seed: u64,
+    host: std::marker::PhantomData<fn(C)>,
+}
+
+impl<C> fmt::Debug for SchedulerBuilder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SchedulerBuilder").field("zone", &self.zone).field("missed", &self.missed).finish_non_exhaustive()
+    }
+}
+
+impl<C: 'static> SchedulerBuilder<C> {
+    /// The clock; [`SystemClock`] unless given.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// The zone of the schedules that name none; the machine's own unless given.
+    pub fn zone(mut self, zone: impl Into<Zone>) -> Self {
+        self.zone = zone.into();
+        self
+    }
+
+    /// What jobs do about missed occurrences unless they say otherwise.
+    pub fn missed(mut self, missed: Missed) -> Self {
+        self.missed = missed;
+        self
+    }
+
+    /// How late jobs may still run unless they say otherwise; no limit unless given.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = Some(grace);
+        self
+    }
+
+    /// The seed of everything drawn: random gaps and jitter. The same seed draws the same.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The scheduler.
+    pub fn build(self) -> Scheduler<C> {
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let watch = Watch::new(&*clock);
+        Scheduler(Arc::new(Shared {
+            clock,
+            zone: self.zone,
+            missed: self.missed,
+            grace: self.grace,
+            seed: self.seed,
+            table: Mutex::new(Table::new(watch)),
+            polling: AtomicBool::new(false),
+            observers: RwLock::default(),
+        }))
+    }
+}
+
+impl Scheduler<()> {
+    /// A scheduler on the machine's clocks and in its zone, whose jobs need nothing of the host.
+    pub fn new() -> Self {
+        Scheduler::builder().build()
+    }
+}
+
+impl<C: 'static> Default for Scheduler<C> {
+    fn default() -> Self {
+        Scheduler::builder().build()
+    }
+}
+
+impl<C> Clone for Scheduler<C> {
+    fn clone(&self) -> Self {
+        Scheduler(self.0.clone())
+    }
+}
+
+impl<C> fmt::Debug for Scheduler<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scheduler").field("zone", &self.0.zone).finish_non_exhaustive()
+    }
+}
+
+/// Drops what is the user's: a panic in it goes no further.
+pub(crate) fn drop_quietly<T>(value: T) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        std::mem::forget(payload);
+    }
+}
+
+impl<C> Shared<C> {
+    /// Does something to the table, and then, with the lock free, what comes of it.
+    fn with<R>(&self, change: impl FnOnce(&mut Table<C>) -> R) -> R {
+        let (result, ended, events) = {
+            let mut table = self.table.lock();
+            let result = change(&mut table);
+            (result, std::mem::take(&mut table.ended), std::mem::take(&mut table.events))
+        };
+        ended.into_iter().for_each(drop_quietly);
+        events.iter().for_each(|event| self.tell(event));
+        result
+    }
+
+    fn tell(&self, event: &Event) {
+        // Cloned, so that an observer may add another one.
+        let observers = { self.observers.read().clone() };
+        for observer in observers {
+            drop_quietly(catch_unwind(AssertUnwindSafe(|| observer(event))));
+        }
+    }
+
+    /// Looks at the clock and, with it, at the table, for what costs least: nothing was set and nothing is due.
+    fn glance(&self) -> Option<(Option<i64>, usize)> {
+        let (monotonic, wall) = (self.clock.monotonic(), self.clock.wall());
+        let mut table = self.table.lock();
+        let Look::At(now, changes) = table.watch.look(monotonic, wall, None) else { return None };
+        if changes != Changes::default() {
+            return None;
+        }
+        let idle = if table.paused { None } else { table.idle(now) };
+        idle.is_none_or(|idle| idle > 0).then(|| (idle, table.queued()))
+    }
+
+    /// Looks at the clock. If the wall clock was set, the jobs that follow it are asked anew.
+    fn now(&self) -> Now {
+        let (monotonic, wall) = (self.clock.monotonic(), self.clock.wall());
+        let mut look = self.table.lock().watch.look(monotonic, wall, None);
+        if look == Look::AskBoot {
+            let boot = self.clock.boot();
+            look = self.table.lock().watch.look(monotonic, wall, Some(boot));
+        }
+        let Look::At(now, changes) = look else { return self.table.lock().watch.last() };
+        if changes == Changes::default() {
+            return now;
+        }
+        changes.each().for_each(|change| self.tell(&Event::Clock(change)));
+        if changes.stepped != 0 {
+            let asked = self.table.lock().stepped(changes, now);
+            for (id, plan, from, reanchored) in asked {
+                // A schedule of the user's own that panics ends here; its job says so when it is next asked.
+                let next = catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None);
+                self.with(|table| table.found(id, from, next, reanchored));
+            }
+        }
+        now
+    }
+}
+
+impl<C: 'static> Scheduler<C> {
+    /// A scheduler with other than the usual settings.
+    pub fn builder() -> SchedulerBuilder<C> {
+        SchedulerBuilder {
+            clock: None,
+            zone: Zone::LOCAL,
+            missed: Missed::default(),
+            grace: None,
+            seed: 0,
+            host: std::marker::PhantomData,
+        }
+    }
+
+    /// Begins a job in words: `every(5).minutes().do_(f)`. See [`When`] for the words.
+    pub fn every(&self, n: u32) -> Every<Registering<C>> {
+        Every::new(n, self.registering())
+    }
+
+    /// Begins a job with any period of elapsed time.
+    pub fn every_period(&self, period: Duration) -> When<Registering<C>> {
+        When::period(period, self.registering())
+    }
+
+    /// Begins a job by cron text: see [`Schedule::cron`].
+    pub fn cron(&self, text: impl AsRef<str>) -> When<Registering<C>> {
+        match Schedule::cron(text) {
+            Ok(schedule) => When::ready(schedule, self.registering()),
+            Err(error) => When::refused(error, self.registering()),
+        }
+    }
+
+    /// Begins a job by a schedule that is there already, or a trigger of the user's own.
+    pub fn schedule(&self, schedule: impl Trigger) -> When<Registering<C>> {
+        When::ready(schedule.into_schedule(), self.registering())
+    }
+
+    /// Begins a job that runs once, at an instant; at the next poll if that is past.
+    pub fn once_at<Tz: TimeZone>(&self, instant: DateTime<Tz>) -> When<Registering<C>> {
+        When::ready(Schedule::once_at(instant), self.registering())
+    }
+
+    /// Begins a job that runs once, so much later.
+    pub fn once_after(&self, delay: Duration) -> When<Registering<C>> {
+        When::ready(Schedule::once_after(delay), self.registering())
+    }
+
+    /// Begins a job that runs at the first poll after its registration.
+    pub fn reboot(&self) -> When<Registering<C>> {
+        When::ready(Schedule::reboot(), self.registering())
+    }
+
+    /// Begins a job that runs after each success of another one, in the same poll, with its result.
+    ///
+    /// It ends with the job that it follows, once it has followed all of its runs. What that job does while this one is
+    /// paused is not followed.
+    pub fn following<T: Send + Sync + 'static>(&self, job: &JobHandle<T>) -> Following<T, C> {
+        Following::new(self.clone(), job)
+    }
+
+    /// The jobs, in order of registration.
+    pub fn jobs(&self) -> Jobs {
+        self.snapshots(None)
+    }
+
+    /// The jobs that bear a tag.
+    pub fn jobs_tagged(&self, tag: impl AsRef<str>) -> Jobs {
+        self.snapshots(Some(tag.as_ref()))
+    }
+
+    fn snapshots(&self, tag: Option<&str>) -> Jobs {
+        let now = self.0.now();
+        self.0.with(|table| Jobs(table.ids(tag).into_iter().filter_map(|id| table.snapshot(id, now)).collect()))
+    }
+
+    /// Cancels all jobs; returns how many there were.
+    pub fn clear(&self) -> usize {
+        self.0.with(|table| table.ids(None).into_iter().filter(|id| table.remove(*id)).count())
+    }
+
+    /// Cancels the jobs that bear a tag; returns how many there were.
+    pub fn clear_tagged(&self, tag: impl AsRef<str>) -> usize {
+        self.0.with(|table| table.ids(Some(tag.as_ref())).into_iter().filter(|id| table.remove(*id)).count())
+    }
+
+    /// When the next job is due, by the wall clock; `None` if there is none.
+    pub fn next_run(&self) -> Option<DateTime<Utc>> {
+        let now = self.0.now();
+        self.0.table.lock().idle(now).map(|idle| from_nanos(now.wall.saturating_add(idle)))
+    }
+
+    /// When the next job that bears a tag is due.
+    pub fn next_run_tagged(&self, tag: impl AsRef<str>) -> Option<DateTime<Utc>> {
+        self.jobs_tagged(tag).iter().filter_map(|job| job.next_run).min()
+    }
+
+    /// How long until the next job is due; zero if one is, `None` if there is none or the scheduler is paused.
+    pub fn idle(&self) -> Option<Duration> {
+        let now = self.0.now();
+        let table = self.0.table.lock();
+        if table.paused { None } else { table.idle(now).map(|idle| Duration::from_nanos(idle.max(0) as u64)) }
+    }
+
+    /// Whether there are no jobs.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many jobs there are.
+    pub fn len(&self) -> usize {
+        self.0.table.lock().len()
+    }
+
+    /// Lets no further run start until [`resume`](Self::resume). What passes meanwhile is missed: see [`Missed`].
+    pub fn pause(&self) {
+        self.0.table.lock().paused = true;
+    }
+
+    /// Goes on after [`pause`](Self::pause).
+    pub fn resume(&self) {
+        self.0.table.lock().paused = false;
+    }
+
+    /// Whether it is paused.
+    pub fn is_paused(&self) -> bool {
+        self.0.table.lock().paused
+    }
+
+    /// Tells an observer of every [`Event`], on the thread where it happens, with no lock held. A panic in it is swallowed.
+    pub fn on_event(&self, observer: impl Fn(&Event) + Send + Sync + 'static) {
+        self.0.observers.write().push(Arc::new(observer));
+    }
+
+    /// Tells an observer of every run that ends in an error or a panic.
+    pub fn on_error(&self, observer: impl Fn(&Failure) + Send + Sync + 'static) {
+        self.on_event(move |event| {
+            if let Event::Failed(failure) = event {
+                observer(failure);
+            }
+        });
+    }
+
+    fn registering(&self) -> Registering<C> {
+        Registering::new(self.clone())
+    }
+}
+
+impl<C: 'static> Control for Shared<C> {
+    fn cancel(&self, id: JobId) -> bool {
+        self.with(|table| {
+            // A job on its last run has no further one to take away.
+            let more = table.get(id).is_some_and(|job| !job.running || job.next.is_some() || job.follows.is_some());
+            table.remove(id) && more
+        })
+    }
+
+    fn set_paused(&self, id: JobId, paused: bool) -> bool {
+        let now = self.now();
+        let plan = self.with(|table| {
+            let job = table.get_mut(id)?;
+            let was = std::mem::replace(&mut job.paused, paused);
+            let plan = if was && !paused { job.plan.clone() } else { None };
+            if paused {
+                job.extra = None;
+                job.to_follow.clear();
+                table.requeue(id);
+            }
+            Some(plan)
+        });
+        let Some(plan) = plan else { return false };
+        if let Some(plan) = plan {
+            let from = plan.on_scale(now);
+            let next = plan.next(from);
+            self.with(|table| {
+                if let Some(job) = table.get_mut(id) {
+                    job.next = next.or(job.next);
+                    job.searched = from;
+                }
+                table.hold(id);
+            });
+        } else if !paused {
+            self.with(|table| table.hold(id));
+        }
+        true
+    }
+
+    fn run_now(&self, id: JobId) -> bool {
+        let now = self.now();
+        self.with(|table| {
+            let Some(job) = table.get_mut(id).filter(|job| !job.paused) else { return false };
+            let at = job.plan.as_ref().map_or(now.wall, |plan| plan.on_scale(now));
+            if job.follows.is_some() && job.to_follow.is_empty() {
+                // Without a run to follow there is no result to give it.
+                return false;
+            }
+            job.extra = Some(at);
+            table.hold(id);
+            true
+        })
+    }
+
+    fn reschedule(&self, id: JobId, schedule: Schedule) -> Result<(), Error> {
+        let now = self.now();
+        let (missed, grace, seed) = {
+            let table = self.table.lock();
+            let plan = table.get(id).and_then(|job| job.plan.as_ref()).ok_or(Error::JobGone)?;
+            (plan.missed, plan.grace, plan.seed)
+        };
+        let plan = Plan::new(schedule, self.zone.clone(), seed, missed, grace, now);
+        let next = register::first(&plan, now)?;
+        self.with(|table| {
+            let job = table.get_mut(id).ok_or(Error::JobGone)?;
+            job.runs_left = plan.schedule.spec().times;
+            job.searched = plan.on_scale(now);
+            job.extra = plan.schedule.spec().immediately.then_some(job.searched);
+            job.next = next;
+            job.plan = Some(plan);
+            table.hold(id);
+            Ok(())
+        })
+    }
+
+    fn snapshot(&self, id: JobId) -> Option<JobSnapshot> {
+        let now = self.now();
+        self.table.lock().snapshot(id, now)
+    }
+}
