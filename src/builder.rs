@@ -524,7 +524,8 @@ impl<T> When<T> {
 
     /// Counts from the end of the last run instead of keeping to a grid.
     pub fn after_completion(self) -> Self {
-        if matches!(&self.base, Base::Ready(schedule) if !matches!(schedule.spec().rhythm, Rhythm::Interval(_) | Rhythm::Random(_))) {
+        if matches!(&self.base, Base::Ready(schedule) if !matches!(schedule.spec().rhythm, Rhythm::Interval(_) | Rhythm::Random(_)))
+        {
             return self.unfit("after_completion", "it goes with intervals: every(5).minutes().after_completion()");
         }
         self.narrow(|schedule| schedule.with(|spec| spec.after_completion = true))
@@ -624,7 +625,8 @@ impl<T> When<T> {
             let schedule = Schedule::new(rhythm.clone()).to_string();
             Err(Error::DoesNotFit { word, schedule, accept })
         };
-        let whole_days = matches!(rhythm, Rhythm::Words { .. }) || matches!(&rhythm, Rhythm::Cron { calendar, .. } if calendar.fixed);
+        let whole_days =
+            matches!(rhythm, Rhythm::Words { .. }) || matches!(&rhythm, Rhythm::Cron { calendar, .. } if calendar.fixed);
         let of_ready = matches!(&self.base, Base::Ready(schedule) if whole_days || !schedule.spec().except.is_empty());
         if clauses.spec().except.shift != Shift::Drop && !whole_days && !of_ready {
             return conflict("shifted", "it moves whole days: every(1).day().at(..), weekdays, months, fixed cron times");
@@ -693,7 +695,11 @@ impl<T> When<T> {
             _ => {
                 if self.months == 0 && !self.days.is_empty() {
                     let schedule = format!("every({n}).years()");
-                    return Err(Error::DoesNotFit { word: "on_day", schedule, accept: "name the month too: in_month(Month::December)" });
+                    return Err(Error::DoesNotFit {
+                        word: "on_day",
+                        schedule,
+                        accept: "name the month too: in_month(Month::December)",
+                    });
                 }
                 Words::Years(n, self.months, self.days.clone())
             }

@@ -98,6 +98,11 @@ impl ManualClock {
         ManualClock(Arc::new(Mutex::new(Hands { wall: start, monotonic: Duration::ZERO, boot: Duration::ZERO })))
     }
 
+    /// What it shows.
+    pub fn wall(&self) -> DateTime<Utc> {
+        self.0.lock().wall
+    }
+
     /// Time passes.
     pub fn advance(&self, time: Duration) {
         let mut hands = self.0.lock();
@@ -187,7 +192,11 @@ impl Watch {
     pub(crate) fn new(clock: &dyn Clock) -> Self {
         let wall = crate::schedule::to_nanos(&clock.wall());
         let boot = clock.boot().map(crate::schedule::length);
-        Watch { monotonic: crate::schedule::length(clock.monotonic()), boot, now: Now { wall, elapsed: wall, slept: 0, stepped: 0 } }
+        Watch {
+            monotonic: crate::schedule::length(clock.monotonic()),
+            boot,
+            now: Now { wall, elapsed: wall, slept: 0, stepped: 0 },
+        }
     }
 
     /// What the last look gave.

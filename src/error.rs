@@ -29,7 +29,9 @@ pub enum Error {
     UnknownZone { given: String, suggestion: &'static str },
     #[error("between({from:?}, {to:?}): a daily window is given by two times, \"HH:MM\" or \"HH:MM:SS\"")]
     Window { from: String, to: String },
-    #[error("until({given:?}): not a deadline; write \"HH:MM\", \"HH:MM:SS\", \"YYYY-MM-DD\", \"YYYY-MM-DD HH:MM\" or \"YYYY-MM-DD HH:MM:SS\"")]
+    #[error(
+        "until({given:?}): not a deadline; write \"HH:MM\", \"HH:MM:SS\", \"YYYY-MM-DD\", \"YYYY-MM-DD HH:MM\" or \"YYYY-MM-DD HH:MM:SS\""
+    )]
     Deadline { given: String },
     #[error("until({given}): that is past (it is {now}); give a later deadline")]
     DeadlinePassed { given: String, now: String },
@@ -38,9 +40,17 @@ pub enum Error {
     #[error("`{schedule}` never runs: {reason}")]
     NeverRuns { schedule: String, reason: &'static str },
     #[error("cron text {text:?}: {error}")]
-    Cron { text: String, #[source] error: CronError },
+    Cron {
+        text: String,
+        #[source]
+        error: CronError,
+    },
     #[error("schedule text {text:?}: {error}")]
-    Text { text: String, #[source] error: TextError },
+    Text {
+        text: String,
+        #[source]
+        error: TextError,
+    },
     #[error("the scheduler is gone; keep a clone of it for as long as its jobs are needed")]
     SchedulerGone,
     #[error("the job is gone: it was cancelled, or has had its last run; register it again")]

@@ -171,7 +171,7 @@ impl DaysOfWeek {
             mask |= turn(*set) << (7 * week);
         }
         if self.last != 0 {
-            mask |= turn(self.last) * WEEKS & 0x7f << (length - 7);
+            mask |= (turn(self.last) * WEEKS) & (0x7f << (length - 7));
         }
         (mask << 1) as u32 & through(length)
     }
@@ -340,7 +340,11 @@ impl DaySet {
                 if (month.index() - index).rem_euclid(n.into()) == 0 { !0 } else { 0 }
             }
             Stride::Years(n) => {
-                if (i64::from(month.year) - i64::from(zero.year)).rem_euclid(n.into()) == 0 { !0 } else { 0 }
+                if (i64::from(month.year) - i64::from(zero.year)).rem_euclid(n.into()) == 0 {
+                    !0
+                } else {
+                    0
+                }
             }
         }
     }

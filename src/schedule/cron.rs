@@ -51,9 +51,7 @@ impl Field {
 
     fn names(self) -> &'static [&'static str] {
         match self {
-            Field::Month => {
-                &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
-            }
+            Field::Month => &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
             Field::DayOfWeek => &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
             _ => &[],
         }
@@ -87,9 +85,13 @@ pub enum CronError {
     FieldCount { found: usize },
     #[error("{found} {}, where a crontab line has 5: `minute hour day month weekday`", if *.found == 1 { "field" } else { "fields" })]
     FieldCountVixie { found: usize },
-    #[error("`{given}` at column {column} cannot stand in a cron text; fields are parted by spaces or tabs and made of ASCII letters, digits and * , - / ? # +")]
+    #[error(
+        "`{given}` at column {column} cannot stand in a cron text; fields are parted by spaces or tabs and made of ASCII letters, digits and * , - / ? # +"
+    )]
     Character { given: char, column: usize },
-    #[error("nickname `{given}` is not known; write @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly or @reboot, alone")]
+    #[error(
+        "nickname `{given}` is not known; write @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly or @reboot, alone"
+    )]
     Nickname { given: String },
     #[error("{field} `{given}` at column {column}: {least} to {most} is the range; write a number in it")]
     OutOfRange { field: Field, given: String, column: usize, least: u32, most: u32 },
@@ -195,9 +197,7 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Cron, CronError> {
     let any = Piece { text: "*", start: 0, whole: "*" };
     match (dialect, found) {
         (_, 5) => fields_of([none, fields[0], fields[1], fields[2], fields[3], fields[4], any], dialect),
-        (Dialect::Ocps, 6) => {
-            fields_of([fields[0], fields[1], fields[2], fields[3], fields[4], fields[5], any], dialect)
-        }
+        (Dialect::Ocps, 6) => fields_of([fields[0], fields[1], fields[2], fields[3], fields[4], fields[5], any], dialect),
         (Dialect::Ocps, 7) => fields_of(fields, dialect),
         (Dialect::Ocps, _) => Err(CronError::FieldCount { found }),
         (Dialect::Vixie, _) => Err(CronError::FieldCountVixie { found }),
@@ -244,15 +244,7 @@ fn fields_of(fields: [Piece<'_>; 7], dialect: Dialect) -> Result<Calendar, CronE
     };
     let join = if both || free(day) || free(weekday) { Join::Both } else { Join::Either };
     Ok(Calendar {
-        days: DaySet {
-            years,
-            months: months as u16,
-            of_month,
-            of_week,
-            join,
-            stride: Stride::None,
-            taken: Taken::Nothing,
-        },
+        days: DaySet { years, months: months as u16, of_month, of_week, join, stride: Stride::None, taken: Taken::Nothing },
         times: Times::Sets { seconds, minutes, hours: hours as u32 },
         fixed: [second, minute, hour].iter().all(|field| !field.text.starts_with('*')),
     })
@@ -266,9 +258,7 @@ impl Reader {
     /// A field of plain numbers, as bits.
     fn numbers(&self, field: Field, piece: Piece<'_>) -> Result<u64, CronError> {
         let mut set = 0;
-        self.items(field, piece, |item| {
-            self.each_value(field, item, |value| set |= 1 << value)
-        })?;
+        self.items(field, piece, |item| self.each_value(field, item, |value| set |= 1 << value))?;
         Ok(set)
     }
 
@@ -357,7 +347,11 @@ impl Reader {
                 return self.each_value(field, item, |day| days.plain |= 1 << (day % 7));
             }
             if let Some((day, nth)) = item.split_once('#') {
-                let reason = "numbers one weekday of the month, the first to the fifth; write MON#2";
+                let reason = "numbers one weekday of the month, the first to the fifth or the last; write MON#2 or MON#L";
+                if nth.text == "L" && !day.text.contains(['-', '/', '*']) {
+                    days.last |= 1 << (self.value(field, day)? % 7);
+                    return Ok(());
+                }
                 if day.text.contains(['-', '/', '*']) || nth.text.len() != 1 || !nth.text.bytes().all(|b| b.is_ascii_digit()) {
                     return Err(modifier(field, item, '#', reason));
                 }
@@ -403,7 +397,9 @@ impl Reader {
             if list && self.dialect == Dialect::Ocps && item.text == "*" {
                 return Err(CronError::StarInList { field, given: piece.given(), column: item.column() });
             }
-            if let Some(place) = item.text.find('?') {
+            // In a day field `?` may stand for `*`, also before a step (OCPS 1.4 section 4.2).
+            let question = matches!(field, Field::DayOfMonth | Field::DayOfWeek) && self.dialect == Dialect::Ocps;
+            if let Some(place) = item.text.find('?').filter(|_| !(question && item.text.starts_with("?/"))) {
                 let reason = if matches!(field, Field::DayOfMonth | Field::DayOfWeek) && self.dialect == Dialect::Ocps {
                     "stands alone in its field; write ? or *"
                 } else {
@@ -416,7 +412,8 @@ impl Reader {
                 return Err(modifier(field, item, '+', reason));
             }
             if item.text.contains('#') && (field != Field::DayOfWeek || self.dialect == Dialect::Vixie) {
-                let reason = if self.dialect == Dialect::Vixie { "is not in crontab(5)" } else { "stands in the weekday field only" };
+                let reason =
+                    if self.dialect == Dialect::Vixie { "is not in crontab(5)" } else { "stands in the weekday field only" };
                 return Err(modifier(field, item, '#', reason));
             }
             each(item)?;
@@ -433,7 +430,7 @@ impl Reader {
         };
         // Sunday is both 0 and 7; `*` counts it once.
         let top = if field == Field::DayOfWeek { 6 } else { most };
-        let (from, to) = if range.text == "*" {
+        let (from, to) = if range.text == "*" || range.text == "?" {
             (least, top)
         } else if let Some((from, to)) = range.split_once('-') {
             let (low, mut high) = (self.value(field, from)?, self.value(field, to)?);
@@ -470,14 +467,16 @@ impl Reader {
 
     fn step(&self, field: Field, item: Piece<'_>, step: Piece<'_>, from: u32, to: u32) -> Result<u32, CronError> {
         // `*/90` minutes reads like every 90 minutes and isn't; a range with a long step says what it is.
-        let whole = item.text.starts_with('*');
+        let whole = item.text.starts_with(['*', '?']);
         let most = if whole { to - from + 1 } else { u32::MAX };
         let digits = !step.text.is_empty() && step.text.bytes().all(|b| b.is_ascii_digit());
         let wrong = |hint| CronError::Step { field, given: item.given(), column: item.column(), hint };
         match step.text.parse::<u32>() {
             Ok(0) => Err(wrong("write 1 or more")),
             Ok(value) if digits && (value <= most || self.dialect == Dialect::Vixie) => Ok(value),
-            Ok(_) if digits => Err(wrong("it starts anew at each turn of the field; write a smaller one, or `every ...` in words")),
+            Ok(_) if digits => {
+                Err(wrong("it starts anew at each turn of the field; write a smaller one, or `every ...` in words"))
+            }
             Err(_) if digits => Err(wrong("this one is too large; write a smaller one")),
             _ => Err(wrong("write it in digits, such as */5")),
         }

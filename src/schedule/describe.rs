@@ -169,7 +169,9 @@ fn days_of_week(days: &DaysOfWeek) -> String {
         names.extend(weekday_names(days.plain).map(capital));
     }
     for (nth, set) in days.nth.iter().enumerate() {
-        names.extend(bits((*set).into()).map(|day| format!("the {} of the month", named(MonthDay::Nth(nth as u8 + 1, day as u8)))));
+        names.extend(
+            bits((*set).into()).map(|day| format!("the {} of the month", named(MonthDay::Nth(nth as u8 + 1, day as u8)))),
+        );
     }
     names.extend(bits(days.last.into()).map(|day| format!("the {} of the month", named(MonthDay::LastWeekday(day as u8)))));
     list(names)

@@ -105,9 +105,21 @@ pub(crate) enum Rhythm {
     /// A gap drawn anew each time.
     Random(Random),
     /// Places within every so-many-th hour or minute.
-    Units { unit: Unit, every: u32, at: Vec<u32> },
-    Words { rule: Words, times: Vec<u32>, calendar: Calendar },
-    Cron { text: String, dialect: Dialect, calendar: Calendar },
+    Units {
+        unit: Unit,
+        every: u32,
+        at: Vec<u32>,
+    },
+    Words {
+        rule: Words,
+        times: Vec<u32>,
+        calendar: Calendar,
+    },
+    Cron {
+        text: String,
+        dialect: Dialect,
+        calendar: Calendar,
+    },
     Once(i64),
     /// Nanoseconds after the anchor.
     After(i64),
@@ -513,7 +525,10 @@ impl Schedule {
     pub(crate) fn is_elapsed(&self) -> bool {
         let spec = self.spec();
         let bare = spec.window.is_none() && spec.except.is_empty() && spec.until.is_none();
-        bare && matches!(spec.rhythm, Rhythm::Interval(_) | Rhythm::After(_) | Rhythm::Random(Random { unit: Unit::Nanos(_), .. }))
+        bare && matches!(
+            spec.rhythm,
+            Rhythm::Interval(_) | Rhythm::After(_) | Rhythm::Random(Random { unit: Unit::Nanos(_), .. })
+        )
     }
 
     /// Whether any part of it counts elapsed time.

@@ -51,7 +51,9 @@ impl Pattern<'_> {
                 let index = from.div_euclid(unit);
                 let ahead = (index - zero).rem_euclid(every);
                 let within = from.rem_euclid(unit) as u32;
-                if let Some(&place) = at.iter().find(|&&place| ahead == 0 && place >= within && counted(index, zero, every, anchor)) {
+                if let Some(&place) =
+                    at.iter().find(|&&place| ahead == 0 && place >= within && counted(index, zero, every, anchor))
+                {
                     return (index * unit + i64::from(place)).checked_mul(SECOND);
                 }
                 let mut index = index + every - ahead;
@@ -76,7 +78,9 @@ impl Pattern<'_> {
                 let index = to.div_euclid(unit);
                 let behind = (index - zero).rem_euclid(every);
                 let within = to.rem_euclid(unit) as u32;
-                if let Some(&place) = at.iter().rev().find(|&&place| behind == 0 && place <= within && counted(index, zero, every, anchor)) {
+                if let Some(&place) =
+                    at.iter().rev().find(|&&place| behind == 0 && place <= within && counted(index, zero, every, anchor))
+                {
                     return (index * unit + i64::from(place)).checked_mul(SECOND);
                 }
                 let mut index = index - if behind == 0 { every } else { behind };
@@ -94,9 +98,7 @@ impl Pattern<'_> {
             return 0;
         }
         match *self {
-            Pattern::Calendar { calendar, anchor, except } => {
-                calendar.count(seconds_up(from), seconds_up(to), anchor, except)
-            }
+            Pattern::Calendar { calendar, anchor, except } => calendar.count(seconds_up(from), seconds_up(to), anchor, except),
             Pattern::Aligned { period } => ((to - 1).div_euclid(period) - (from - 1).div_euclid(period)) as u64,
             Pattern::Units { unit, every, at, anchor } => {
                 let zero = anchor.local.div_euclid(unit);

@@ -39,14 +39,15 @@ pub enum TextError {
     Ended { expected: &'static str },
     #[error("at column {column}: {error}")]
     Refused { column: usize, error: Box<Error> },
-    #[error("`{found}` at column {column} stands for code (a predicate, a trigger, a zone of one's own), which no text can hold; build this schedule in the program")]
+    #[error(
+        "`{found}` at column {column} stands for code (a predicate, a trigger, a zone of one's own), which no text can hold; build this schedule in the program"
+    )]
     Code { found: String, column: usize },
 }
 
 const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
-const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
-];
+const MONTHS: [&str; 12] =
+    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
 const DURATIONS: [(&str, i64); 6] = [
     ("hour", 3_600_000_000_000),
     ("minute", 60_000_000_000),
@@ -349,9 +350,8 @@ struct Reader<'a> {
 type Read<T> = Result<T, TextError>;
 
 /// The words with which a clause begins; none of them can be a field of a cron text.
-const CLAUSES: [&str; 13] = [
-    "in", "on", "at", "between", "except", "shifted", "until", "once", "with", "starting", "immediately", "aligned", "after",
-];
+const CLAUSES: [&str; 13] =
+    ["in", "on", "at", "between", "except", "shifted", "until", "once", "with", "starting", "immediately", "aligned", "after"];
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str) -> Self {
@@ -698,7 +698,8 @@ impl<'a> Reader<'a> {
             let too_long = || Error::TooLong { given: self.tokens[start].raw.chars().take(40).collect() };
             let part = n.checked_mul(unit).and_then(|part| part.checked_add(total));
             total = part.ok_or_else(|| self.refused(start, too_long()))?;
-            let more = self.tokens.get(self.at + 1).is_some_and(|token| duration_unit(token.word.trim_end_matches(',')).is_some());
+            let more =
+                self.tokens.get(self.at + 1).is_some_and(|token| duration_unit(token.word.trim_end_matches(',')).is_some());
             if !(more && self.word().bytes().all(|b| b.is_ascii_digit())) {
                 return Ok(Duration::from_nanos(total));
             }
@@ -981,7 +982,10 @@ mod tests {
             ("every weekday nearest the 15th of the month at 09:00", "every weekday nearest the 15th of the month at 09:00"),
             ("every 3 months on the 1st and the last friday at 08:00", "every 3 months on the 1st and the last friday at 08:00"),
             ("every year on 24 december at 18:00", "every year on 24 december at 18:00"),
-            ("every 4 years on the last friday of may and june at 18:00", "every 4 years on the last friday of may and june at 18:00"),
+            (
+                "every 4 years on the last friday of may and june at 18:00",
+                "every 4 years on the last friday of may and june at 18:00",
+            ),
             ("cron 0 9 * * mon-fri in Europe/Berlin", "cron 0 9 * * MON-FRI in Europe/Berlin"),
             ("vixie cron 0 0 */2 * 1 at most 3 times", "vixie cron 0 0 */2 * 1 at most 3 times"),
             ("cron @daily", "cron @daily"),
@@ -989,7 +993,10 @@ mod tests {
             ("once after 5 minutes", "once after 5 minutes"),
             ("at reboot", "at reboot"),
             ("every 10 minutes aligned between 22:00 and 06:00", "every 10 minutes aligned between 22:00 and 06:00"),
-            ("every day at 09:00 except on sunday and 2026-12-25 shifted to the next day", "every day at 09:00 except on sunday and 2026-12-25 shifted to the next day"),
+            (
+                "every day at 09:00 except on sunday and 2026-12-25 shifted to the next day",
+                "every day at 09:00 except on sunday and 2026-12-25 shifted to the next day",
+            ),
             ("every 5 minutes, 5 times, with jitter 30 seconds", "every 5 minutes at most 5 times with jitter 30 seconds"),
             ("(every day at 09:00) or (every monday at 17:30) in UTC", "(every day at 09:00) or (every monday at 17:30) in UTC"),
             ("every day at 02:30 on gap shift on fold both", "every day at 02:30 on gap shift on fold both"),

@@ -188,7 +188,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         let shared = &*self.scheduler.0;
         let Firing { id, name, mut body, stop, due, follows, counts_from_end } = firing;
         let (facts, started) = self.facts(id, name, due, follows.as_ref().map(|(facts, _)| facts.clone()));
-        let mut run = Run { facts: &facts, host, scheduler: self.scheduler, stop: &*stop };
+        let mut run = Run { facts: &facts, host, scheduler: self.scheduler, stop: &stop };
         let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut run, follows.map(|(_, value)| value))));
         let ended = shared.clock.monotonic();
         let took = ended.saturating_sub(self.ended);

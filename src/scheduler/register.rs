@@ -252,11 +252,12 @@ impl<T: Send + Sync + 'static, C: 'static> Following<T, C> {
         if !Weak::ptr_eq(&self.control, &Arc::downgrade(&own)) {
             return Err(if self.control.strong_count() == 0 { Error::SchedulerGone } else { Error::OtherScheduler });
         }
-        let (id, mut entry, handle) = self.scheduler.entry(self.options, move |run, followed: Option<Arc<dyn Any + Send + Sync>>| {
-            // The table hands a job only what the job it follows returned, which is a `T`.
-            let value = followed.and_then(|value| value.downcast::<T>().ok());
-            value.map(|value| job(run, &value)).map_or(Unfollowed::Nothing, Unfollowed::Ran)
-        });
+        let (id, mut entry, handle) =
+            self.scheduler.entry(self.options, move |run, followed: Option<Arc<dyn Any + Send + Sync>>| {
+                // The table hands a job only what the job it follows returned, which is a `T`.
+                let value = followed.and_then(|value| value.downcast::<T>().ok());
+                value.map(|value| job(run, &value)).map_or(Unfollowed::Nothing, Unfollowed::Ran)
+            });
         entry.follows = Some(self.upstream);
         shared.with(|table| match table.get(self.upstream) {
             Some(_) => {

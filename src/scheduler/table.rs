@@ -204,7 +204,11 @@ pub(super) enum Step<C> {
     Nothing,
     Run(Firing<C>),
     /// Its schedule holds code of the user's own, so the lock is given up while it is asked.
-    Ask { id: JobId, plan: Box<Plan>, due: i64 },
+    Ask {
+        id: JobId,
+        plan: Box<Plan>,
+        due: i64,
+    },
 }
 
 pub(super) struct Table<C> {
