@@ -30,6 +30,8 @@
 //!
 //! Features, off by default: `chrono-tz` (zones by name), `serde` (schedules and zones as text).
 
+#![warn(unreachable_pub)]
+
 mod builder;
 mod clock;
 mod error;

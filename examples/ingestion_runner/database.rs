@@ -1,0 +1,104 @@
+//! What is kept: events by id in their last revision, the airports near them, and since when nothing was fetched.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::feed::Quake;
+use crate::join::{Airport, NOTABLE};
+
+pub struct Database(Connection);
+
+pub type Result<T> = std::result::Result<T, rusqlite::Error>;
+
+/// What an ingest changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changed {
+    pub new: usize,
+    pub revised: usize,
+}
+
+impl Database {
+    pub fn open(file: Option<&str>) -> Result<Self> {
+        let connection = match file {
+            Some(file) => Connection::open(file)?,
+            None => Connection::open_in_memory()?,
+        };
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL;
+             PRAGMA synchronous = NORMAL;
+             CREATE TABLE IF NOT EXISTS event (
+                 id TEXT PRIMARY KEY, time INTEGER NOT NULL, updated INTEGER NOT NULL, magnitude REAL,
+                 place TEXT NOT NULL, latitude REAL NOT NULL, longitude REAL NOT NULL, joined INTEGER NOT NULL DEFAULT 0);
+             CREATE TABLE IF NOT EXISTS airport_near (
+                 event TEXT NOT NULL REFERENCES event (id), iata TEXT NOT NULL, kilometres REAL NOT NULL,
+                 PRIMARY KEY (event, iata));
+             CREATE TABLE IF NOT EXISTS fetched (feed TEXT PRIMARY KEY, at INTEGER NOT NULL);",
+        )?;
+        Ok(Database(connection))
+    }
+
+    /// Takes in events: a repeat changes nothing, a newer revision replaces, and with it goes the time of the fetch.
+    pub fn ingest(&mut self, quakes: &[Quake], feed: &str, at: i64) -> Result<Changed> {
+        let transaction = self.0.transaction()?;
+        let mut changed = Changed::default();
+        for quake in quakes {
+            let known = transaction
+                .prepare_cached("SELECT updated FROM event WHERE id = ?")?
+                .query_row([&quake.id], |row| row.get::<_, i64>(0))
+                .optional()?;
+            match known {
+                None => changed.new += 1,
+                Some(updated) if updated < quake.updated => changed.revised += 1,
+                Some(_) => continue,
+            }
+            transaction.prepare_cached("INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?, ?, ?, 0)")?.execute(params![
+                quake.id,
+                quake.time,
+                quake.updated,
+                quake.magnitude,
+                quake.place,
+                quake.latitude,
+                quake.longitude
+            ])?;
+        }
+        transaction.execute("INSERT OR REPLACE INTO fetched VALUES (?, ?)", params![feed, at])?;
+        transaction.commit()?;
+        Ok(changed)
+    }
+
+    /// When the feed, or any feed, was last taken in: milliseconds since 1970, UTC.
+    pub fn last_fetched(&self, feed: Option<&str>) -> Result<Option<i64>> {
+        match feed {
+            Some(feed) => self.0.query_row("SELECT max(at) FROM fetched WHERE feed = ?", [feed], |row| row.get(0)),
+            None => self.0.query_row("SELECT max(at) FROM fetched", [], |row| row.get(0)),
+        }
+    }
+
+    /// The notable events whose airports are yet to be looked up, with their places.
+    pub fn unjoined(&self) -> Result<Vec<(String, f64, f64)>> {
+        let mut query = self.0.prepare_cached("SELECT id, latitude, longitude FROM event WHERE joined = 0 AND magnitude >= ?")?;
+        let rows = query.query_map([NOTABLE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        rows.collect()
+    }
+
+    pub fn join(&mut self, event: &str, airports: &[(&Airport, f64)]) -> Result<()> {
+        let transaction = self.0.transaction()?;
+        // A revision may have moved the event.
+        transaction.execute("DELETE FROM airport_near WHERE event = ?", [event])?;
+        for (airport, kilometres) in airports {
+            transaction.prepare_cached("INSERT OR REPLACE INTO airport_near VALUES (?, ?, ?)")?.execute(params![
+                event,
+                airport.iata,
+                kilometres
+            ])?;
+        }
+        transaction.execute("UPDATE event SET joined = 1 WHERE id = ?", [event])?;
+        transaction.commit()
+    }
+
+    /// How many events and pairs of event and airport there are.
+    pub fn totals(&self) -> Result<(i64, i64)> {
+        self.0.query_row("SELECT (SELECT count(*) FROM event), (SELECT count(*) FROM airport_near)", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+    }
+}

@@ -1,0 +1,143 @@
+//! The ingestion runner, from end to end: a recorded week over a bad line, switched off twice, its clock set once.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+#[path = "../examples/ingestion_runner/feed.rs"]
+mod feed;
+
+use feed::FeedError;
+
+/// Cargo builds the examples along with the tests, into the folder beside theirs.
+fn runner() -> Command {
+    let test = std::env::current_exe().expect("the test knows where it is");
+    let target = test.ancestors().nth(2).expect("target/debug/deps/test");
+    Command::new(target.join("examples").join(format!("ingestion_runner{}", std::env::consts::EXE_SUFFIX)))
+}
+
+fn spawn(arguments: &[&str]) -> Child {
+    runner().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the example is built with the tests")
+}
+
+fn output(arguments: &[&str]) -> (ExitStatus, String, String) {
+    let output = spawn(arguments).wait_with_output().expect("it ends");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status, text(&output.stdout), text(&output.stderr))
+}
+
+/// A file of the test's own, gone at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        Scratch(std::env::temp_dir().join(format!("punctual-{}-{name}", std::process::id())))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().expect("a plain path")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{suffix}", self.path()));
+        }
+    }
+}
+
+/// Each event's id and last revision, as recorded.
+fn recorded() -> HashMap<String, i64> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/earthquakes_all_week.geojson.gz");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(file).unwrap()).read_to_string(&mut text).unwrap();
+    let (quakes, errors) = feed::read(&text).unwrap();
+    assert_eq!(errors, []);
+    quakes.into_iter().map(|quake| (quake.id, quake.updated)).collect()
+}
+
+#[test]
+fn the_recorded_week_comes_in_whole() {
+    let db = Scratch::new("week.db");
+    let run = |from: &str, time: &str, more: &[&str]| {
+        let common = ["--db", db.path(), "--from", from, "--for", time, "--faults", "20%", "--speed", "40000"];
+        let (status, out, err) = output(&[&common, more].concat());
+        assert!(status.success(), "{out}\n{err}");
+        out
+    };
+    let first = run("2018-01-31T01:00:00Z", "2d", &["--seed", "1", "--set-clock", "+2h@2018-02-01T12:00:00Z"]);
+    assert!(first.contains("the wall clock was set ahead by 7"), "{first}");
+    // Off for three hours, then for thirty.
+    let second = run("2018-02-02T04:00:00Z", "2d", &["--seed", "2"]);
+    assert!(second.contains("nothing was fetched for "), "{second}");
+    let third = run("2018-02-05T10:00:00Z", "3d", &["--seed", "3"]);
+    assert!(third.contains("nothing was fetched for 3"), "{third}");
+    assert!(third.contains("the week's feed covers it"), "{third}");
+    assert!(third.contains("makes up for"), "{third}");
+    assert!(third.contains("Ran ingest "), "{third}");
+
+    let database = rusqlite::Connection::open(&db.0).unwrap();
+    let mut query = database.prepare("SELECT id, updated FROM event").unwrap();
+    let kept = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let kept: HashMap<String, i64> = kept.collect::<Result<_, _>>().unwrap();
+    assert_eq!(kept.len(), 1707);
+    assert_eq!(kept, recorded());
+    let count = |sql: &str| database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(count("SELECT count(*) FROM event WHERE magnitude >= 2.5 AND joined = 0"), 0);
+    let pairs = count("SELECT count(*) FROM airport_near");
+    assert_eq!(pairs, count("SELECT count(*) FROM (SELECT DISTINCT event, iata FROM airport_near)"));
+    assert!(pairs > 1000, "{pairs}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_it_tidily() {
+    for signal in ["INT", "TERM"] {
+        let mut child = spawn(&["--speed", "100"]);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        lines.next().expect("its first run").unwrap();
+        let sent = Command::new("kill").args([&format!("-{signal}"), &child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let rest: Vec<String> = lines.map(Result::unwrap).collect();
+        assert!(child.wait().unwrap().success(), "{signal}");
+        assert!(rest.iter().any(|line| line.starts_with("Ran ingest ")), "{signal}: {rest:?}");
+    }
+}
+
+#[test]
+fn what_is_wrong_is_said_with_what_to_do() {
+    let rows: [(&[&str], &str); 5] = [
+        (&["--every", "5 fortnights"], "`fortnights` at column 9"),
+        (&["--quakes", "no-such-file.geojson"], "check --quakes"),
+        (&["--db", "/no/such/folder/quakes.db", "--once"], "check --db"),
+        (&["--faults", "200%"], "write 0% to 100%"),
+        (&["--for", "soon"], "write 90s, 30m, 1h or 7d"),
+    ];
+    for (arguments, said) in rows {
+        let (status, _, err) = output(arguments);
+        assert!(!status.success(), "{arguments:?}");
+        assert!(err.contains(said), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn one_bad_record_does_not_lose_the_others() {
+    let good = r#"{"id":"a","properties":{"time":1,"updated":2,"mag":null,"place":"here"},"geometry":{"coordinates":[1,2,3]}}"#;
+    let bad = [
+        (r#"{"properties":{}}"#, "its id is no text"),
+        (&good.replace("\"here\"", "null"), "it has no place"),
+        (&good.replace("\"updated\":2", "\"updated\":\"x\""), "its time of change is no number"),
+        (&good.replace("\"mag\":null", "\"mag\":\"big\""), "its magnitude is no number"),
+        (&good.replace("[1,2,3]", "null"), "it has no longitude"),
+    ];
+    for (record, what) in bad {
+        let (quakes, errors) = feed::read(&format!(r#"{{"features":[{record},{good}]}}"#)).unwrap();
+        assert_eq!(quakes.len(), 1, "{record}");
+        assert_eq!(errors.iter().map(|error| error.what).collect::<Vec<_>>(), [what], "{record}");
+    }
+    assert_eq!(feed::read("<html>"), Err(FeedError::Html));
+    assert!(matches!(feed::read(r#"{"features":[{"#), Err(FeedError::Json(_))));
+    assert_eq!(feed::read("{}"), Err(FeedError::NoFeatures));
+}
