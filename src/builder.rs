@@ -625,19 +625,17 @@ impl<T> When<T> {
             let schedule = Schedule::new(rhythm.clone()).to_string();
             Err(Error::DoesNotFit { word, schedule, accept })
         };
-        let whole_days =
-            matches!(rhythm, Rhythm::Words { .. }) || matches!(&rhythm, Rhythm::Cron { calendar, .. } if calendar.fixed);
-        let of_ready = matches!(&self.base, Base::Ready(schedule) if whole_days || !schedule.spec().except.is_empty());
-        if clauses.spec().except.shift != Shift::Drop && !whole_days && !of_ready {
-            return conflict("shifted", "it moves whole days: every(1).day().at(..), weekdays, months, fixed cron times");
-        }
         if aligned && clauses.spec().start.is_some() {
             return conflict("starting_at", "an aligned interval is anchored to the clock; leave one of the two out");
         }
+        let shift = clauses.spec().except.shift;
         let mut schedule = match self.base {
             Base::Ready(schedule) => schedule.narrowed_by(&clauses),
             _ => clauses.with(|spec| spec.rhythm = rhythm),
         };
+        if shift != Shift::Drop {
+            schedule = schedule.shifted(shift)?;
+        }
         if let Some(deadline) = deadline {
             let Some((now, zone)) = now else {
                 let Deadline(Until::At(at)) = deadline else {

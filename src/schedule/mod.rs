@@ -405,6 +405,19 @@ impl Schedule {
         self.with(|spec| spec.except.predicates.push(Predicate::new(excluded)))
     }
 
+    /// What becomes of an occurrence on an excluded date.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::DoesNotFit`] if it has no days of its own: intervals, unions, triggers.
+    pub fn shifted(self, shift: Shift) -> Result<Self, Error> {
+        if shift != Shift::Drop && !self.spec().is_calendar() {
+            let accept = "it moves days of the calendar: every(1).day().at(..), weekdays, months, cron text";
+            return Err(Error::DoesNotFit { word: "shifted", schedule: self.to_string(), accept });
+        }
+        Ok(self.with(|spec| spec.except.shift = shift))
+    }
+
     /// The first occurrence strictly after `after`, or `None` if there is none before the year 2200.
     ///
     /// Calendar fields are read in the schedule's zone (UTC if it has none). A local time that a zone change skips gives

@@ -89,9 +89,9 @@ impl<'a> Occurrences<'a> {
             if let Some(local) = self.pattern.next(lower + nanos(change.before)).filter(|local| *local < end) {
                 return Some(local - nanos(change.before));
             }
-            if self.on_gap == OnGap::Next && self.first_skipped(&change, i64::MIN).is_some() {
-                return Some(turn);
-            }
+        }
+        if lower <= turn && self.on_gap == OnGap::Next && self.first_skipped(&change, i64::MIN).is_some() {
+            return Some(turn);
         }
         if self.on_gap == OnGap::Shift {
             best = self.first_skipped(&change, lower + nanos(change.before)).map(|local| local - nanos(change.before));

@@ -183,16 +183,16 @@ impl World {
         let tag = rest.trim_end_matches(')');
         match (word, rest) {
             ("run_pending", _) => {
-                self.scheduler.run_pending();
+                let _ = self.scheduler.run_pending();
                 self.ran()
             }
             ("run_all", _) => {
-                self.scheduler.run_all();
+                let _ = self.scheduler.run_all();
                 self.ran()
             }
             ("run", name) => {
                 job(name).run_now();
-                self.scheduler.run_pending();
+                let _ = self.scheduler.run_pending();
                 let log = std::mem::take(&mut *self.log.lock());
                 if log.iter().any(|ran| ran == name) { format!("ran={name}") } else { format!("ran={}", log.join(",")) }
             }
