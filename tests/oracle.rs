@@ -68,7 +68,9 @@ fn instant(rng: &mut Rng, known: &Known) -> i64 {
 fn check(plan: &Plan, rng: &mut Rng, reach: i64) -> Result<(), String> {
     let known = Known::around(plan, reach);
     let answer = |t: Option<DateTime<Utc>>| t.map_or("none".into(), |t| t.to_rfc3339());
-    for _ in 0..3 {
+    // A schedule that never runs is dear to ask and has one answer.
+    let questions = if !known.runs.is_empty() { 3 } else { u8::from(rng.u8(..8) == 0) };
+    for _ in 0..questions {
         let t = instant(rng, &known);
         let exact = rng.bool();
         let asked = utc(t) + TimeDelta::milliseconds(if exact { 0 } else { rng.i64(1..1_000) });

@@ -703,9 +703,9 @@ impl Spec {
         matches!(self.rhythm, Rhythm::Words { .. } | Rhythm::Cron { .. })
     }
 
-    /// Whether occurrences pass a filter; a calendar leaves its dates out by itself.
+    /// Whether occurrences pass a filter: what a zone change moved may have come to an excluded date.
     fn is_filtered(&self) -> bool {
-        self.window.is_some() || !self.except.is_empty() && !self.is_calendar()
+        self.window.is_some() || !self.except.is_empty()
     }
 
     /// The rhythm as a set of local times, if it follows the clock on the wall.
@@ -725,7 +725,7 @@ impl Spec {
             },
             _ => return None,
         };
-        Some(Occurrences::new(pattern, here.zone, self.on_gap, self.on_fold))
+        Some(Occurrences::new(pattern, here.zone, self.on_gap, self.on_fold, &self.except))
     }
 
     fn next_unfiltered(&self, here: &Here<'_>, after: i64) -> Option<i64> {
@@ -807,7 +807,7 @@ impl Spec {
         let midnight = local.div_euclid(DAY) * DAY;
         let time = local - midnight;
         let in_window = self.window.is_none_or(|window| window.contains(time as u32));
-        let excluded = !self.is_calendar() && self.except.excludes_day(midnight / DAY);
+        let excluded = self.except.excludes_day(midnight / DAY);
         let (since, until) = match self.window {
             Some(window) if !excluded => window.around(time as u32),
             _ => (0, DAY as u32),

@@ -6,6 +6,7 @@
 //! first candidate of the pattern is the answer once its own surroundings have been looked at. If there is one, the
 //! stretch before, the change itself and the stretch after are asked in turn. Nothing steps through time.
 
+use super::combine::Exclusions;
 use super::pattern::{Pattern, SECOND};
 use super::zone::{Change, DAY, Located, Zone};
 
@@ -44,6 +45,8 @@ pub(crate) struct Occurrences<'a> {
     pub(crate) zone: &'a Zone,
     pub(crate) on_gap: OnGap,
     pub(crate) on_fold: OnFold,
+    /// A skipped local time on an excluded date is not made up for.
+    pub(crate) except: &'a Exclusions,
 }
 
 /// What a single local time comes to.
@@ -58,13 +61,20 @@ fn nanos(seconds: i64) -> i64 {
 }
 
 impl<'a> Occurrences<'a> {
-    pub(crate) fn new(pattern: Pattern<'a>, zone: &'a Zone, on_gap: Option<OnGap>, on_fold: Option<OnFold>) -> Self {
+    pub(crate) fn new(
+        pattern: Pattern<'a>,
+        zone: &'a Zone,
+        on_gap: Option<OnGap>,
+        on_fold: Option<OnFold>,
+        except: &'a Exclusions,
+    ) -> Self {
         let fixed = pattern.is_fixed();
         Occurrences {
             pattern,
             zone,
             on_gap: on_gap.unwrap_or(if fixed { OnGap::Next } else { OnGap::Skip }),
             on_fold: on_fold.unwrap_or(if fixed { OnFold::First } else { OnFold::Both }),
+            except,
         }
     }
 
@@ -221,7 +231,7 @@ impl<'a> Occurrences<'a> {
         let mut from = from.max(nanos(start));
         while from < nanos(end) {
             let local = self.pattern.next(from).filter(|local| *local < nanos(end))?;
-            match skipped_date(change, local) {
+            match self.passed_over(change, local) {
                 None => return Some(local),
                 Some((_, next_date)) => from = nanos(next_date),
             }
@@ -235,7 +245,7 @@ impl<'a> Occurrences<'a> {
         let mut to = to.min(nanos(end) - 1);
         while to >= nanos(start) {
             let local = self.pattern.prev(to).filter(|local| *local >= nanos(start))?;
-            match skipped_date(change, local) {
+            match self.passed_over(change, local) {
                 None => return Some(local),
                 Some((date, _)) => to = nanos(date) - 1,
             }
@@ -264,7 +274,7 @@ impl<'a> Occurrences<'a> {
             Located::Fold { second, .. } if self.on_fold == OnFold::Second => Answer::At(nanos(second) + part),
             Located::Fold { first, .. } => Answer::At(nanos(first) + part),
             Located::Gap(change) => {
-                if let Some((_, next_date)) = skipped_date(&change, local) {
+                if let Some((_, next_date)) = self.passed_over(&change, local) {
                     return Answer::GoOn(nanos(next_date));
                 }
                 match self.on_gap {
@@ -280,6 +290,15 @@ impl<'a> Occurrences<'a> {
         }
     }
 
+    /// The date of a skipped local time, if the change skips all of it or it is excluded, and the date after: first local
+    /// seconds.
+    fn passed_over(&self, change: &Change, local: i64) -> Option<(i64, i64)> {
+        let day = local.div_euclid(SECOND).div_euclid(DAY);
+        let (date, next) = (day * DAY, (day + 1) * DAY);
+        let (start, end) = change.gap();
+        (start <= date && next <= end || self.except.excludes_day(day)).then_some((date, next))
+    }
+
     /// The last occurrence of local times up to `to`, where no change after the last of them matters.
     fn far_prev(&self, mut to: i64) -> Option<i64> {
         let mut tries = 0..MOST_SKIPPED;
@@ -291,7 +310,7 @@ impl<'a> Occurrences<'a> {
                 Located::Fold { first, .. } if self.on_fold == OnFold::First => return Some(nanos(first) + part),
                 Located::Fold { second, .. } => return Some(nanos(second) + part),
                 Located::Gap(change) => {
-                    if let Some((date, _)) = skipped_date(&change, local) {
+                    if let Some((date, _)) = self.passed_over(&change, local) {
                         to = nanos(date) - 1;
                         continue;
                     }
@@ -309,13 +328,6 @@ impl<'a> Occurrences<'a> {
 
 /// How many gaps in a row a search may find its candidates in: more than two centuries of changes.
 const MOST_SKIPPED: u32 = 1000;
-
-/// The date of a skipped local time, if the change skips all of it, and the date after: first local seconds.
-fn skipped_date(change: &Change, local: i64) -> Option<(i64, i64)> {
-    let date = local.div_euclid(SECOND).div_euclid(DAY) * DAY;
-    let (start, end) = change.gap();
-    (start <= date && date + DAY <= end).then_some((date, date + DAY))
-}
 
 fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     match (one, other) {

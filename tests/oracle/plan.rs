@@ -193,11 +193,15 @@ impl Draft {
         if rng.u8(..6) == 0 {
             let (mut a, mut b) = (time_of_day(rng), time_of_day(rng));
             // A window that holds none of the times makes a schedule that never runs: a few of those will do.
-            if let Clock::Wall { time: Time::Listed(times), .. } = &self.clock {
-                if rng.u8(..8) > 0 {
-                    let time = rng.choice(times).copied().unwrap();
-                    (a, b) = (time - rng.i64(0..=time.min(7_200)), (time + rng.i64(0..7_200)).min(DAY - 1));
+            let own = match &self.clock {
+                Clock::Wall { time: Time::Listed(times), .. } => rng.choice(times).copied(),
+                Clock::Wall { time: Time::Fields { minutes, hours, .. }, .. } => {
+                    Some(rng.choice(hours).unwrap() * 3_600 + rng.choice(minutes).unwrap() * 60)
                 }
+                _ => None,
+            };
+            if let Some(time) = own.filter(|_| rng.u8(..8) > 0) {
+                (a, b) = (time - rng.i64(0..=time.min(7_200)), (time + rng.i64(60..7_200)).min(DAY - 1));
             }
             self.said += &format!(", between {} and {}", clock_text(a), clock_text(b));
             schedule = schedule.between(&clock_text(a), &clock_text(b)).unwrap();
