@@ -1,0 +1,287 @@
+//! The scheduler's promises, each a story on a manual clock.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
+use punctual::{ClockChange, Error, Event, ManualClock, Missed, Outcome, Scheduler};
+
+fn at(text: &str) -> DateTime<Utc> {
+    format!("2026-03-{text}:00Z").parse().expect("day, T and time")
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A scheduler on a manual clock, in UTC, and what its jobs and observers wrote down.
+struct World {
+    clock: ManualClock,
+    scheduler: Scheduler,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl World {
+    fn new() -> Self {
+        let clock = ManualClock::new(at("01T10:00"));
+        let scheduler = Scheduler::builder().clock(clock.clone()).zone(Utc).build();
+        World { clock, scheduler, log: Arc::default() }
+    }
+
+    fn noting(&self, text: &str) -> impl FnMut() + Send + 'static {
+        let (log, text) = (self.log.clone(), text.to_owned());
+        move || log.lock().push(text.clone())
+    }
+
+    /// What was noted since, with all that is due run.
+    fn polled(&self) -> String {
+        let _ = self.scheduler.run_pending();
+        std::mem::take(&mut *self.log.lock()).join(" ")
+    }
+
+    fn after(&self, time: Duration) -> String {
+        self.clock.advance(time);
+        self.polled()
+    }
+}
+
+#[test]
+fn a_night_asleep_is_made_up_for_as_the_job_says() {
+    let rows = [
+        (Missed::RunOnce, None, vec!["01T19:00 folded 9"]),
+        (Missed::Skip, None, vec!["01T19:00 folded 1"]),
+        (Missed::RunAll { most: 3 }, None, vec!["01T17:00 folded 1", "01T18:00 folded 1", "01T19:00 folded 1"]),
+        (Missed::RunAll { most: 3 }, Some(90), vec!["01T18:00 folded 1", "01T19:00 folded 1"]),
+    ];
+    for (missed, grace, runs) in rows {
+        let world = World::new();
+        let log = world.log.clone();
+        let job = world.scheduler.every(1).hour().missed(missed);
+        let job = grace.map_or(job, |minutes| world.scheduler.every(1).hour().missed(missed).grace(minutes * MINUTE));
+        job.do_with(move |run| log.lock().push(format!("{} folded {}", run.due().format("%dT%H:%M"), run.folded()))).unwrap();
+        world.clock.suspend(9 * HOUR);
+        assert_eq!(world.polled(), runs.join(" "), "{missed:?} {grace:?}");
+    }
+}
+
+#[test]
+fn what_is_later_than_the_grace_is_dropped_and_that_is_said() {
+    let world = World::new();
+    let log = world.log.clone();
+    world.scheduler.on_event(move |event| {
+        if let Event::Dropped { occurrences, .. } = event {
+            log.lock().push(format!("dropped {occurrences}"));
+        }
+    });
+    let job = world.scheduler.every(1).hour().grace(10 * MINUTE).do_(world.noting("ran")).unwrap();
+    assert_eq!(world.after(2 * HOUR + 30 * MINUTE), "dropped 2");
+    assert_eq!(job.stats().dropped, 2);
+    assert_eq!(world.after(35 * MINUTE), "ran");
+}
+
+#[test]
+fn setting_the_clock_moves_calendars_and_not_intervals() {
+    for hours in [-5, -1, 1, 30] {
+        let world = World::new();
+        let interval = world.scheduler.every(2).hours().do_(world.noting("interval")).unwrap();
+        let daily = world.scheduler.every(1).day().at("10:30").do_(world.noting("daily")).unwrap();
+        assert_eq!(world.after(31 * MINUTE), "daily");
+        world.clock.step(TimeDelta::hours(hours));
+        let stepped = if hours == 30 { "daily" } else { "" };
+        assert_eq!(world.polled(), stepped, "{hours}");
+        assert_eq!(world.after(88 * MINUTE), "", "{hours}");
+        assert_eq!(world.after(MINUTE), "interval", "{hours}");
+        assert_eq!(interval.stats().runs, 1);
+        // Nothing runs twice: not when 10:30 comes round again.
+        let runs = daily.stats().runs;
+        if hours < 0 {
+            assert_eq!(daily.next_run(), Some(at("02T10:30")), "{hours}");
+        }
+        assert_eq!(daily.stats().runs, runs);
+    }
+}
+
+#[test]
+fn a_clock_that_was_years_ahead_is_followed_anew_once_it_is_set_back() {
+    let world = World::new();
+    let log = world.log.clone();
+    world.scheduler.on_event(move |event| match event {
+        Event::Reanchored { .. } => log.lock().push("reanchored".into()),
+        Event::Clock(ClockChange::SteppedBack(_)) => log.lock().push("back".into()),
+        Event::Clock(ClockChange::SteppedForward(_)) => log.lock().push("forward".into()),
+        _ => {}
+    });
+    let job = world.scheduler.every(1).day().at("10:30").do_(world.noting("ran")).unwrap();
+    world.clock.step(TimeDelta::days(1000));
+    assert_eq!(world.polled(), "forward ran");
+    world.clock.step(TimeDelta::days(-1000));
+    assert_eq!(world.polled(), "back reanchored");
+    assert_eq!(job.next_run(), Some(at("01T10:30")));
+}
+
+#[test]
+fn what_is_due_together_runs_by_due_time_priority_and_registration() {
+    let world = World::new();
+    world.scheduler.every(1).hour().do_(world.noting("c")).unwrap();
+    world.scheduler.cron("0 11 * * *").priority(-1).do_(world.noting("b")).unwrap();
+    world.scheduler.cron("0 11 * * *").do_(world.noting("d")).unwrap();
+    world.scheduler.cron("59 10 * * *").priority(9).do_(world.noting("a")).unwrap();
+    assert_eq!(world.after(HOUR), "a b c d");
+}
+
+#[test]
+fn a_job_that_follows_runs_once_for_each_success_with_its_result() {
+    let world = World::new();
+    let mut n = 0;
+    let first = world.scheduler.every(1).hour().missed(Missed::RunAll { most: 9 });
+    let first = first.do_(move || {
+        n += 1;
+        if n == 2 { Err("second") } else { Ok(n) }
+    });
+    let first = first.unwrap();
+    let (log, other) = (world.log.clone(), world.log.clone());
+    let second = world.scheduler.following(&first).do_with(move |run, n: &i32| {
+        log.lock().push(format!("B{n}@{}", run.follows().map_or(0, |run| run.due.timestamp() / 3600 % 24)));
+        Ok::<_, Error>(n * 10)
+    });
+    let second = second.unwrap();
+    world.scheduler.following(&second).do_with(move |_, n: &i32| other.lock().push(format!("C{n}"))).unwrap();
+    assert_eq!(world.after(3 * HOUR), "B1@11 C10 B3@13 C30");
+    assert_eq!((first.stats().errors, second.stats().runs), (1, 2));
+    assert_eq!(first.last_value().as_deref(), Some(&3));
+    first.cancel();
+    assert!(world.scheduler.is_empty(), "what follows ends with what it follows");
+}
+
+#[test]
+fn panics_are_caught_counted_and_reported() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("in drop");
+        }
+    }
+    let world = World::new();
+    let log = world.log.clone();
+    world.scheduler.on_error(move |failure| log.lock().push(failure.kind.to_string()));
+    world.scheduler.on_event(|_| panic!("an observer"));
+    let job = world.scheduler.every(1).hour().do_(|| -> () { panic!("boom") }).unwrap();
+    world.scheduler.every(1).hour().do_(|| -> () { std::panic::panic_any(Bomb) }).unwrap();
+    world.scheduler.every(1).hour().do_(world.noting("ran")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.after(HOUR), "panicked: boom panicked: with a payload that is no text ran");
+    }
+    assert_eq!(job.stats().panics, 2);
+}
+
+#[test]
+fn a_job_may_do_anything_to_its_scheduler() {
+    let world = World::new();
+    let log = world.log.clone();
+    world
+        .scheduler
+        .every(1)
+        .hour()
+        .do_with(move |run| {
+            let scheduler = run.scheduler();
+            for _ in 0..10_000 {
+                scheduler.once_at(at("01T09:00")).do_(|| ()).unwrap();
+            }
+            let nested = scheduler.run_pending();
+            log.lock().push(format!("{} {}", nested.was_busy(), nested.ran()));
+            Outcome::Cancel
+        })
+        .unwrap();
+    assert_eq!(world.after(HOUR), "true 0");
+    assert_eq!(world.scheduler.len(), 10_000);
+    assert_eq!(world.scheduler.run_pending().ran(), 10_000);
+    assert!(world.scheduler.is_empty());
+
+    // Dropping the last hold on the scheduler from inside.
+    let world = World::new();
+    let held = Arc::new(Mutex::new(Some(world.scheduler.clone())));
+    let hold = held.clone();
+    let job = world.scheduler.every(1).hour().do_(move || drop(hold.lock().take())).unwrap();
+    world.clock.advance(HOUR);
+    let scheduler = world.scheduler;
+    assert_eq!(scheduler.run_pending().ran(), 1);
+    drop(scheduler);
+    assert!(!job.cancel() && !job.pause() && !job.run_now() && job.next_run().is_none());
+}
+
+#[test]
+fn the_user_s_own_code_in_a_schedule_may_panic_or_call_back() {
+    let world = World::new();
+    let scheduler = world.scheduler.clone();
+    let calls_back = world.scheduler.every(1).day().at("11:00").except_when(move |_| scheduler.len() > 100);
+    calls_back.do_(world.noting("ran")).unwrap();
+    assert_eq!(world.after(HOUR), "ran");
+    let panics =
+        world.scheduler.every(1).day().at("12:00").except_when(|date| date > at("01T00:00").date_naive() && panic!("own"));
+    let job = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| panics.do_(|| ())));
+    drop(job);
+    assert_eq!(world.after(24 * HOUR), "ran");
+}
+
+#[test]
+fn no_number_makes_it_hang_or_panic() {
+    let world = World::new();
+    for n in [0, 1, 2, u32::MAX] {
+        for when in [
+            world.scheduler.every(n).milliseconds(),
+            world.scheduler.every(n).hours().at(":30"),
+            world.scheduler.every(n).days().at("10:30"),
+            world.scheduler.every(n).weeks(),
+            world.scheduler.every(n).months(),
+            world.scheduler.every(n).years(),
+            world.scheduler.every(1).to(n).days(),
+            world.scheduler.every(1).day().jitter(Duration::MAX).slack(Duration::MAX).grace(Duration::MAX),
+            world.scheduler.every_period(Duration::from_nanos(n.into())),
+            world.scheduler.once_after(Duration::from_secs(n.into())),
+        ] {
+            let _ = when.priority(i32::MIN).do_(|| ());
+        }
+    }
+    for step in [TimeDelta::days(400_000), TimeDelta::days(-800_000), TimeDelta::MAX, TimeDelta::MIN] {
+        world.clock.step(step);
+        let _ = world.scheduler.run_pending();
+    }
+    world.clock.advance(Duration::MAX);
+    let _ = world.scheduler.run_pending();
+}
+
+#[test]
+fn threads_may_register_cancel_and_poll_at_once() {
+    let world = World::new();
+    let barrier = std::sync::Barrier::new(4);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                barrier.wait();
+                for n in 1..500 {
+                    let job = world.scheduler.every(n).seconds().do_(|| ()).unwrap();
+                    world.clock.advance(Duration::from_millis(10));
+                    let _ = world.scheduler.run_pending();
+                    job.run_now();
+                    job.pause();
+                    job.resume();
+                    assert!(job.cancel());
+                }
+            });
+        }
+    });
+    assert!(world.scheduler.is_empty());
+}
+
+#[test]
+fn the_table_of_jobs_lines_up() {
+    let world = World::new();
+    world.scheduler.every(5).minutes().named("quakes").do_(|| Err::<(), _>("x")).unwrap();
+    world.scheduler.cron("0 9 * * 1-5").named("desk").do_(|| ()).unwrap().pause();
+    world.after(5 * MINUTE);
+    let table = "\
+job  name    next run             last run             runs          schedule
+  1  quakes  2026-03-01 10:10:00  2026-03-01 10:05:00  1 (1 failed)  every 5 minutes
+  2  desk    paused               -                    0             cron 0 9 * * 1-5";
+    assert_eq!(world.scheduler.jobs().to_string(), table);
+}
