@@ -45,6 +45,39 @@ use table::{Plan, Table};
 /// assert_eq!(tick.ran(), 0);
 /// # Ok::<(), punctual::Error>(())
 /// ```
+///
+/// What is a mistake in any program does not compile: an interval without a unit, a count below zero,
+///
+/// ```compile_fail,E0599
+/// punctual::Scheduler::new().every(5).do_(|| ());
+/// ```
+/// ```compile_fail,E0600
+/// punctual::Scheduler::new().every(-5).minutes().do_(|| ());
+/// ```
+///
+/// a job that cannot go to another thread, or a result that cannot,
+///
+/// ```compile_fail,E0277
+/// let shared = std::rc::Rc::new(1);
+/// punctual::Scheduler::new().every(5).minutes().do_(move || drop(shared.clone()));
+/// ```
+/// ```compile_fail,E0277
+/// punctual::Scheduler::new().every(5).minutes().do_(|| Ok::<_, String>(std::rc::Rc::new(1)));
+/// ```
+///
+/// a follower of another type of result, a poll without the host's state, and job options where there is no job.
+///
+/// ```compile_fail,E0631
+/// let scheduler = punctual::Scheduler::new();
+/// let job = scheduler.every(5).minutes().do_(|| Ok::<i32, String>(1)).unwrap();
+/// scheduler.following(&job).do_with(|_, found: &String| drop(found.clone()));
+/// ```
+/// ```compile_fail,E0599
+/// punctual::Scheduler::<Vec<u8>>::builder().build().run_pending();
+/// ```
+/// ```compile_fail,E0599
+/// punctual::Schedule::every(5).minutes().named("quakes").build();
+/// ```
 pub struct Scheduler<C = ()>(Arc<Shared<C>>);
 
 pub(crate) struct Shared<C> {

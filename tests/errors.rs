@@ -1,0 +1,167 @@
+//! The text of every error, as a user meets it, in one file to be read through: tests/data/errors.golden.txt.
+//!
+//! `PUNCTUAL_BLESS=1 cargo test --test errors` writes it anew.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::Weekday;
+use punctual::{CronError, Dialect, Error, Missed, Schedule, Scheduler, TextError};
+
+/// The name of a variant, down to the one that says it.
+fn variant(error: &Error) -> String {
+    let name = |debug: String| debug.split([' ', '{', '(']).next().unwrap_or_default().to_owned();
+    match error {
+        Error::Cron { error, .. } => format!("Cron::{}", name(format!("{error:?}"))),
+        Error::Text { error, .. } => format!("Text::{}", name(format!("{error:?}"))),
+        error => name(format!("{error:?}")),
+    }
+}
+
+fn given() -> Vec<(String, Error)> {
+    let mut rows: Vec<(String, Error)> = Vec::new();
+    let mut row = |given: &str, result: Result<(), Error>| match result {
+        Ok(()) => panic!("{given} was taken"),
+        Err(error) => rows.push((given.to_owned(), error)),
+    };
+    let scheduler =
+        Scheduler::builder().clock(punctual::ManualClock::new("2026-03-01T10:00:00Z".parse().unwrap())).zone(chrono::Utc);
+    let scheduler: Scheduler = scheduler.build();
+    let every = Schedule::every;
+    row("every(0).minutes()", every(0).minutes().build().map(drop));
+    row("every(2).day()", every(2).day().build().map(drop));
+    row("every(2).monday()", every(2).monday().build().map(drop));
+    row("every(5).to(3).minutes()", every(5).to(3).minutes().build().map(drop));
+    row("every(1).to(3).months()", every(1).to(3).months().build().map(drop));
+    row("every_period(300 years)", Schedule::every_period(Duration::from_secs(300 * 31_536_000)).build().map(drop));
+    row("every(1).day().at(\"9:30\")", every(1).day().at("9:30").build().map(drop));
+    row("every(1).hour().at(\"61:00\")", every(1).hour().at("61:00").build().map(drop));
+    row("every(1).second().at(\":10\")", every(1).second().at(":10").build().map(drop));
+    row("every(1).day().on(Mon)", every(1).day().on(Weekday::Mon).build().map(drop));
+    row("every(1).month().on_day(32)", every(1).month().on_day(32).build().map(drop));
+    row("every(1).day().tz(\"Berlin\")", every(1).day().tz("Berlin").build().map(drop));
+    row("every(1).day().tz(\"+02:00\")", every(1).day().tz("+02:00").build().map(drop));
+    row("every(1).hour().between(\"9\", \"17\")", every(1).hour().between("9", "17").build().map(drop));
+    row("every(1).day().until(\"soon\")", scheduler.every(1).day().until("soon").do_(|| ()).map(drop));
+    row("every(1).day().until(\"09:00\") at 10:00", scheduler.every(1).day().until("09:00").do_(|| ()).map(drop));
+    row("every(1).day().times(0)", every(1).day().times(0).build().map(drop));
+    row(
+        "every(1).day().missed(RunAll { most: 0 })",
+        scheduler.every(1).day().missed(Missed::RunAll { most: 0 }).do_(|| ()).map(drop),
+    );
+    row("cron(\"0 0 31 2 *\")", scheduler.cron("0 0 31 2 *").do_(|| ()).map(drop));
+    let job = scheduler.every(1).day().do_(|| ()).unwrap();
+    let other: Scheduler = Scheduler::builder().build();
+    row("following a job of another scheduler", other.following(&job).do_(|| ()).map(drop));
+    job.cancel();
+    row("rescheduling a job that was cancelled", job.reschedule(Schedule::once_after(Duration::ZERO)));
+    let gone = other.every(1).day().do_(|| ()).unwrap();
+    drop(other);
+    row("rescheduling a job whose scheduler is gone", gone.reschedule(Schedule::once_after(Duration::ZERO)));
+    let cron = [
+        "",
+        "* * *",
+        "5: * * * *",
+        "@dayly",
+        "60 * * * *",
+        "0 17-9 * * *",
+        "5, * * * *",
+        "5/15 * * * *",
+        "*/90 * * * *",
+        "*/0 * * * *",
+        "*,5 * * * *",
+        "0 0 * * MONDAY",
+        "0 0 25-L * *",
+        "0 0 l * *",
+        "0 0 15L * *",
+        "0 0 * * L",
+        "0 0 * * 1-5#2",
+        "? * * * *",
+        "0 0 * * MON,+FRI",
+        "1- * * * *",
+    ];
+    for text in cron {
+        row(&format!("cron {text:?}"), Schedule::cron(text).map(drop));
+    }
+    row("cron, 2,000 bytes", Schedule::cron("*".repeat(2000)).map(drop));
+    row("vixie cron \"0 0 9 * * 1\"", Schedule::cron_in(Dialect::Vixie, "0 0 9 * * 1").map(drop));
+    let texts = [
+        "",
+        "5 minutes",
+        "every 5 fortnights",
+        "every day at",
+        "every day at 25:00",
+        "every day in Atlantis",
+        "every 0 minutes",
+        "every 2nd tuesday",
+        "every day between 09:00 and",
+        "every day except <predicate>",
+        "every day at 09:00 sometimes",
+        "once at noon",
+        "cron 0 9 * * 9",
+    ];
+    for text in texts {
+        row(&format!("{text:?}"), text.parse::<Schedule>().map(drop));
+    }
+    row("a text of 5,000 bytes", "every ".repeat(900).parse::<Schedule>().map(drop));
+    row("20 parentheses", "(".repeat(20).parse::<Schedule>().map(drop));
+    rows
+}
+
+#[test]
+fn the_golden_file_holds_every_text() {
+    let rows = given();
+    let text: String = rows.iter().map(|(given, error)| format!("{given}\n    {error}\n")).collect();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/errors.golden.txt");
+    if std::env::var_os("PUNCTUAL_BLESS").is_some() {
+        std::fs::write(file, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(file).unwrap());
+    let met: BTreeSet<String> = rows.iter().map(|(_, error)| variant(error)).collect();
+    let all = [
+        "ZeroInterval",
+        "TooLong",
+        "Singular",
+        "CountedWeekday",
+        "ReversedRange",
+        "RandomUnit",
+        "TimeOfDay",
+        "DoesNotFit",
+        "DayOfMonth",
+        "UnknownZone",
+        "Window",
+        "Deadline",
+        "DeadlinePassed",
+        "ZeroTimes",
+        "NeverRuns",
+        "SchedulerGone",
+        "JobGone",
+        "OtherScheduler",
+        "ZeroCatchUp",
+        "Cron::Empty",
+        "Cron::TooLong",
+        "Cron::FieldCount",
+        "Cron::FieldCountVixie",
+        "Cron::Character",
+        "Cron::Nickname",
+        "Cron::OutOfRange",
+        "Cron::ReversedRange",
+        "Cron::EmptyItem",
+        "Cron::StepWithoutRange",
+        "Cron::Step",
+        "Cron::StarInList",
+        "Cron::Name",
+        "Cron::Modifier",
+        "Cron::Value",
+        "Text::Empty",
+        "Text::TooLong",
+        "Text::TooDeep",
+        "Text::Unexpected",
+        "Text::Ended",
+        "Text::Refused",
+        "Text::Code",
+    ];
+    let missing: Vec<&str> = all.into_iter().filter(|name| !met.contains(*name)).collect();
+    assert!(missing.is_empty(), "no row shows {missing:?}");
+    let _: Option<(CronError, TextError)> = None;
+}
