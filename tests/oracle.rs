@@ -77,7 +77,7 @@ fn check(plan: &Plan, rng: &mut Rng, reach: i64) -> Result<(), String> {
 
         let next = plan.schedule.next_after(asked);
         let agrees = match known.next_after(t) {
-            Some(run) => next == Some(utc(run)),
+            Some(run) => next == Some(utc(run)) || (next.is_none() && plan.tree.may_give_up(t, run)),
             None => next.is_none_or(|next| next >= utc(known.high)),
         };
         if !agrees {
@@ -88,7 +88,7 @@ fn check(plan: &Plan, rng: &mut Rng, reach: i64) -> Result<(), String> {
         let prev = plan.schedule.prev_before(asked);
         let wanted = known.prev_before(if exact { t } else { t + 1 });
         let agrees = match wanted {
-            Some(run) => prev == Some(utc(run)),
+            Some(run) => prev == Some(utc(run)) || (prev.is_none() && plan.tree.may_give_up(run, t)),
             None => prev.is_none_or(|prev| prev < utc(known.low)),
         };
         if !agrees {
@@ -99,7 +99,8 @@ fn check(plan: &Plan, rng: &mut Rng, reach: i64) -> Result<(), String> {
         let until = instant(rng, &known);
         let count = plan.schedule.count_between(asked, utc(until));
         let wanted = known.runs.iter().filter(|run| t < **run && **run <= until).count();
-        if count != wanted as u64 {
+        let agrees = count == wanted as u64 || count < wanted as u64 && plan.tree.may_give_up(t, until);
+        if !agrees {
             return Err(format!("count_between({asked}, {}) is {count}, the walk counts {wanted}", utc(until)));
         }
     }
@@ -130,4 +131,13 @@ fn engine_and_walk_agree() {
     let numbers = only.map_or(0..cases, |number: u64| number..number + 1);
     let failures: Vec<String> = numbers.filter_map(|number| case(seed, number).err()).take(20).collect();
     assert!(failures.is_empty(), "{} cases differ (no more than 20 are looked for):\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn a_time_shifted_past_a_later_one_comes_last() {
+    // The gap of 1 January 1911 took 22 minutes and 48 seconds from midnight on; found by seed 1005, case 79390.
+    let schedule: punctual::Schedule = "cron 2-31 0 1 1 * in Pacific/Pago_Pago on gap shift".parse().unwrap();
+    let shifted = "1911-01-01T11:44:48Z".parse().unwrap();
+    assert_eq!(schedule.prev_before("1911-01-08T00:00:00Z".parse().unwrap()), Some(shifted));
+    assert_eq!(schedule.prev_before(shifted + TimeDelta::seconds(1)), Some(shifted));
 }

@@ -267,3 +267,11 @@ fn a_value_that_reads_from_a_mutated_text_prints_and_reads_back() {
         }
     }));
 }
+
+#[test]
+fn a_long_period_reads_back() {
+    // More milliseconds than a builder's count holds; found by a mutation.
+    let schedule: Schedule = "every 2501 hours 41 minutes 40 seconds 1 millisecond".parse().unwrap();
+    assert_eq!(schedule.to_string(), "every 9006100001 milliseconds");
+    assert_eq!(schedule.to_string().parse(), Ok(schedule));
+}

@@ -253,6 +253,15 @@ impl<'a> Occurrences<'a> {
         None
     }
 
+    /// The last occurrence that [`OnGap::Shift`] makes of the change shortly before an instant (in seconds).
+    fn shifted_past(&self, at: i64) -> Option<i64> {
+        if self.on_gap != OnGap::Shift {
+            return None;
+        }
+        let change = self.zone.change_near(at).ok().filter(|change| change.at <= at)?;
+        self.last_skipped(&change, i64::MAX).map(|local| local - nanos(change.before))
+    }
+
     /// The first occurrence of local times from `from` on, where no change before the first of them matters.
     fn far_next(&self, mut from: i64) -> Option<i64> {
         let mut tries = 0..MOST_SKIPPED;
@@ -306,7 +315,7 @@ impl<'a> Occurrences<'a> {
             let local = self.pattern.prev(to)?;
             let part = local.rem_euclid(SECOND);
             match self.zone.locate(local.div_euclid(SECOND)) {
-                Located::One(at) => return Some(nanos(at) + part),
+                Located::One(at) => return self.shifted_past(at).max(Some(nanos(at) + part)),
                 Located::Fold { first, .. } if self.on_fold == OnFold::First => return Some(nanos(first) + part),
                 Located::Fold { second, .. } => return Some(nanos(second) + part),
                 Located::Gap(change) => {

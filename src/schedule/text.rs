@@ -384,6 +384,10 @@ impl<'a> Reader<'a> {
         self.peek().map_or("", |word| word.strip_suffix(',').unwrap_or(word))
     }
 
+    fn word_at(&self, ahead: usize) -> &str {
+        self.tokens.get(self.at + ahead).map_or("", |token| token.word.as_str())
+    }
+
     fn take(&mut self, word: &str) -> bool {
         let found = self.word() == word;
         self.at += usize::from(found);
@@ -520,14 +524,15 @@ impl<'a> Reader<'a> {
                 let every = Schedule::every(n).to(most);
                 return self.unit(every, EXPECTED);
             }
-            if let Some(nanos) = duration_unit(self.word()).filter(|_| self.lengthened()) {
-                // Several units, as in `1 hour 30 minutes`.
-                let _ = nanos;
+            if self.lengthened() {
                 self.at = start;
-                let period = self.duration()?;
-                return Ok(Schedule::every_period(period));
+                return Ok(Schedule::every_period(self.duration()?));
             }
             return self.unit(Schedule::every(n), EXPECTED);
+        }
+        if self.word().bytes().all(|b| b.is_ascii_digit()) && duration_unit(self.word_at(1)).is_some() {
+            // A count beyond what a builder takes, as a long period prints in milliseconds.
+            return Ok(Schedule::every_period(self.duration()?));
         }
         if let Some(day) = self.month_day_ahead()? {
             for word in ["of", "the", "month"] {
@@ -548,11 +553,13 @@ impl<'a> Reader<'a> {
         self.unit(Schedule::every(1), EXPECTED)
     }
 
-    /// Whether another count and unit of time follow the unit ahead, or the unit ahead is one for durations only.
+    /// Whether another count and unit of time follow the unit ahead, as in `1 hour 30 minutes`, or the unit ahead is one for
+    /// durations only.
     fn lengthened(&self) -> bool {
-        let word = |ahead: usize| self.tokens.get(self.at + ahead).map_or("", |token| token.word.as_str());
-        let short = matches!(word(0), "microsecond" | "microseconds" | "nanosecond" | "nanoseconds");
-        short || word(1).bytes().all(|b| b.is_ascii_digit()) && !word(1).is_empty() && duration_unit(word(2)).is_some()
+        let short = matches!(self.word(), "microsecond" | "microseconds" | "nanosecond" | "nanoseconds");
+        let count = self.word_at(1);
+        let longer = !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit()) && duration_unit(self.word_at(2)).is_some();
+        short || longer && duration_unit(self.word()).is_some()
     }
 
     /// A unit of `every`, with the days that go with it.

@@ -323,6 +323,18 @@ impl Tree {
         }
     }
 
+    /// Whether the search for an intersection may have been given up on the way: more than this many occurrences of each
+    /// part between the two instants. The library promises to try 10,000 candidates, of either part.
+    pub(crate) fn may_give_up(&self, from: i64, until: i64) -> bool {
+        const TRIED: usize = 5_000;
+        let many = |part: &Tree| part.walk(from, until, TRIED, &mut usize::MAX.clone()).0.len() == TRIED;
+        match self {
+            Tree::Leaf(_) => false,
+            Tree::Or(a, b) => a.may_give_up(from, until) || b.may_give_up(from, until),
+            Tree::And(a, b) => many(a) && many(b),
+        }
+    }
+
     /// The occurrences from `from` on, until `most` are found, `until` is reached or `steps` are used up; and the first
     /// second that was not looked at.
     pub(crate) fn walk(&self, from: i64, until: i64, most: usize, steps: &mut usize) -> (Vec<i64>, i64) {
