@@ -140,15 +140,15 @@ fn begin(args: &Args, stop: &Arc<AtomicBool>) -> Result<World, AnyError> {
             World { app, scheduler: builder.clock(clock.clone()).build(), scaled: Some(clock), time: Some(time) }
         }
     };
-    let wall = world.scaled.clone();
+    let (wall, say) = (world.scaled.clone(), world.app.report.voice());
     world.scheduler.on_event(move |event| {
-        let at = wall.as_ref().map_or_else(Utc::now, Clock::wall).format("%Y-%m-%d %H:%M:%S");
-        match event {
-            Event::Clock(ClockChange::SteppedForward(by)) => println!("{at}  the wall clock was set ahead by {by:?}"),
-            Event::Clock(ClockChange::SteppedBack(by)) => println!("{at}  the wall clock was set back by {by:?}"),
-            Event::Clock(ClockChange::Suspended(time)) => println!("{at}  the machine was asleep for {time:?}"),
-            _ => {}
-        }
+        let change = match event {
+            Event::Clock(ClockChange::SteppedForward(by)) => format!("the wall clock was set ahead by {by:?}"),
+            Event::Clock(ClockChange::SteppedBack(by)) => format!("the wall clock was set back by {by:?}"),
+            Event::Clock(ClockChange::Suspended(time)) => format!("the machine was asleep for {time:?}"),
+            _ => return,
+        };
+        say(wall.as_ref().map_or_else(Utc::now, Clock::wall), &change);
     });
     Ok(world)
 }

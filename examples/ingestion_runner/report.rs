@@ -27,6 +27,18 @@ impl Report {
         Report { bar, ..Report::default() }
     }
 
+    /// As [`trouble`](Self::trouble), for those who can't keep the report.
+    pub fn voice(&self) -> impl Fn(DateTime<Utc>, &str) + Send + Sync + 'static {
+        let bar = self.bar.clone();
+        move |at, text| {
+            let text = format!("{}  {text}", at.format("%Y-%m-%d %H:%M:%S"));
+            match &bar {
+                Some(bar) => bar.println(text),
+                None => println!("{text}"),
+            }
+        }
+    }
+
     /// What a run did.
     pub fn line(&self, at: DateTime<Utc>, text: &str) {
         let text = format!("{}  {text}", at.format("%Y-%m-%d %H:%M:%S"));
@@ -38,11 +50,7 @@ impl Report {
 
     /// What a person should see even in a terminal.
     pub fn trouble(&self, at: DateTime<Utc>, text: &str) {
-        let text = format!("{}  {text}", at.format("%Y-%m-%d %H:%M:%S"));
-        match &self.bar {
-            Some(bar) => bar.println(text),
-            None => println!("{text}"),
-        }
+        self.voice()(at, text);
     }
 
     pub fn progress(&self, passed: Duration) {
