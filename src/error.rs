@@ -1,6 +1,15 @@
 //! What can be wrong with what a user passes in.
 
-use crate::schedule::{CronError, TextError};
+use std::fmt;
+
+/// The longest schedule text, in bytes.
+pub(crate) const LONGEST_TEXT: usize = 4096;
+
+/// How deep parentheses may stand in one.
+pub(crate) const DEEPEST_TEXT: u32 = 16;
+
+/// The longest cron text, in bytes.
+pub(crate) const LONGEST_CRON: usize = 1024;
 
 /// Why a schedule or a job was refused: what was wrong, what was given, what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,4 +68,96 @@ pub enum Error {
     OtherScheduler,
     #[error("missed(RunAll {{ most: 0 }}) would make up for nothing; write 1 or more, or Missed::Skip")]
     ZeroCatchUp,
+}
+
+/// Why a schedule text was refused. `column` counts characters of the text from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum TextError {
+    #[error("the text is empty; write when, such as `every 5 minutes` or `every monday at 09:00`")]
+    Empty,
+    #[error("the text has {bytes} bytes; {LONGEST_TEXT} is the most that is read")]
+    TooLong { bytes: usize },
+    #[error("parentheses stand more than {DEEPEST_TEXT} deep")]
+    TooDeep,
+    #[error("`{found}` at column {column}; {expected} would go here")]
+    Unexpected { found: String, column: usize, expected: &'static str },
+    #[error("the text ends where {expected} would go")]
+    Ended { expected: &'static str },
+    #[error("at column {column}: {error}")]
+    Refused { column: usize, error: Box<Error> },
+    #[error(
+        "`{found}` at column {column} stands for code (a predicate, a trigger, a zone of one's own), which no text can hold; build this schedule in the program"
+    )]
+    Code { found: String, column: usize },
+}
+
+/// Why a cron text was refused. `column` counts characters of the text from 1.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum CronError {
+    #[error("the cron text is empty; write five fields (minute hour day month weekday), such as `0 9 * * 1-5`")]
+    Empty,
+    #[error("the cron text has {bytes} bytes; {LONGEST_CRON} is the most that is read")]
+    TooLong { bytes: usize },
+    #[error("{found} {}, where 5, 6 (seconds first) or 7 (year last) are read; write `minute hour day month weekday`", if *.found == 1 { "field" } else { "fields" })]
+    FieldCount { found: usize },
+    #[error("{found} {}, where a crontab line has 5: `minute hour day month weekday`", if *.found == 1 { "field" } else { "fields" })]
+    FieldCountVixie { found: usize },
+    #[error(
+        "`{given}` at column {column} cannot stand in a cron text; fields are parted by spaces or tabs and made of ASCII letters, digits and * , - / ? # +"
+    )]
+    Character { given: char, column: usize },
+    #[error(
+        "nickname `{given}` is not known; write @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly or @reboot, alone"
+    )]
+    Nickname { given: String },
+    #[error("{field} `{given}` at column {column}: {least} to {most} is the range; write a number in it")]
+    OutOfRange { field: Field, given: String, column: usize, least: u32, most: u32 },
+    #[error("{field} `{given}` at column {column}: a range goes from the lower to the higher; write {instead}")]
+    ReversedRange { field: Field, given: String, column: usize, instead: String },
+    #[error("{field} `{given}` at column {column}: a list item is empty; take the comma away")]
+    EmptyItem { field: Field, given: String, column: usize },
+    #[error("{field} `{given}` at column {column}: a step follows `*` or a range; write {instead}")]
+    StepWithoutRange { field: Field, given: String, column: usize, instead: String },
+    #[error("{field} `{given}` at column {column}: the step cannot be read so; {hint}")]
+    Step { field: Field, given: String, column: usize, hint: &'static str },
+    #[error("{field} `{given}` at column {column}: `*` takes in every value, so it stands alone; leave the other items out")]
+    StarInList { field: Field, given: String, column: usize },
+    #[error("{field} `{given}` at column {column}: not a name of a {field}; {accept}")]
+    Name { field: Field, given: String, column: usize, accept: &'static str },
+    #[error("{field} `{given}` at column {column}: `{modifier}` {reason}")]
+    Modifier { field: Field, given: String, column: usize, modifier: char, reason: &'static str },
+    #[error("{field} `{given}` at column {column} is no value; {accept}")]
+    Value { field: Field, given: String, column: usize, accept: &'static str },
+}
+
+/// A field of a cron text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum Field {
+    Second,
+    Minute,
+    Hour,
+    DayOfMonth,
+    Month,
+    DayOfWeek,
+    Year,
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Field::Second => "second",
+            Field::Minute => "minute",
+            Field::Hour => "hour",
+            Field::DayOfMonth => "day of month",
+            Field::Month => "month",
+            Field::DayOfWeek => "weekday",
+            Field::Year => "year",
+        })
+    }
 }

@@ -43,10 +43,11 @@ mod queue;
 mod run;
 mod schedule;
 mod scheduler;
+mod text;
 
 pub use builder::{Alone, Deadline, Every, When};
 pub use clock::{Clock, ClockChange, ManualClock, SystemClock};
-pub use error::Error;
+pub use error::{CronError, Error, Field, TextError};
 pub use event::{DropReason, Event, Failure, FailureKind};
 pub use global::{
     clear, cron, default_scheduler, every, every_period, following, idle, jobs, next_run, once_after, once_at, run_all,
@@ -54,9 +55,9 @@ pub use global::{
 };
 pub use job::{JobHandle, JobId, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
 pub use policy::Missed;
-pub use run::{BoxError, JobResult, LateBy, Outcome, Run, RunFacts};
-pub use schedule::{CronError, Dialect, Field, OnFold, OnGap, Schedule, Shift, TextError, Trigger, Upcoming, Zone};
-pub use scheduler::{Following, Registering, Scheduler, SchedulerBuilder, Tick};
+pub use run::{BoxError, JobResult, LateBy, Outcome, RunFacts};
+pub use schedule::{Dialect, OnFold, OnGap, Schedule, Shift, Trigger, Upcoming, Zone};
+pub use scheduler::{Following, Registering, Run, Scheduler, SchedulerBuilder, Tick};
 
 /// Compile-time promises.
 const _: () = {

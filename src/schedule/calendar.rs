@@ -8,8 +8,7 @@
 use chrono::{Datelike, NaiveDate};
 
 use super::combine::{Exclusions, Shift};
-use super::pattern::Anchor;
-use super::zone::DAY;
+use super::zone::{DAY, date_of, day_of};
 
 /// The first and the last year in which anything occurs.
 pub(crate) const FIRST_YEAR: i32 = 1700;
@@ -17,6 +16,15 @@ pub(crate) const LAST_YEAR: i32 = 2199;
 
 /// The first and last years that a cron text can name (OCPS 1.4 section 4.3.2 leaves the range to the implementation).
 pub(crate) const CRON_YEARS: (i32, i32) = (1970, 2199);
+
+/// Whence a rule that counts (every third day, every second hour) counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Anchor {
+    /// Local seconds.
+    pub(crate) local: i64,
+    /// Whether the unit in which the anchor lies is itself one of those counted.
+    pub(crate) counts: bool,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Calendar {
@@ -229,16 +237,6 @@ fn month_length(year: i32, month: u32) -> u32 {
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
-}
-
-/// The date of a day counted from 1970-01-01.
-pub(crate) fn date_of(day: i64) -> Option<NaiveDate> {
-    NaiveDate::from_num_days_from_ce_opt(i32::try_from(day + 719_163).ok()?)
-}
-
-/// Days since 1970-01-01.
-pub(crate) fn day_of(date: NaiveDate) -> i64 {
-    i64::from(date.num_days_from_ce()) - 719_163
 }
 
 /// The anchor's date, taken apart once for each search.

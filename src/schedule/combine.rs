@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use chrono::{Datelike, NaiveDate, Weekday};
 
-use super::calendar::date_of;
-use super::zone::DAY;
+use super::zone::{DAY, date_of};
 
 /// What becomes of an occurrence on an excluded date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

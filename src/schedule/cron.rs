@@ -5,12 +5,8 @@
 //! [`Dialect::Vixie`] reads crontab(5) as Vixie's cron and its heirs do: no seconds, no years, no `L`, `W`, `#`, `?` or
 //! `+`; oversized steps and `*` in lists are taken; and a day field that begins with `*` is free.
 
-use std::fmt;
-
 use super::calendar::{CRON_YEARS, Calendar, DaySet, DaysOfMonth, DaysOfWeek, Join, Stride, Taken, Times, Years};
-
-/// The longest cron text, in bytes.
-pub(crate) const LONGEST: usize = 1024;
+use crate::error::{CronError, Field, LONGEST_CRON};
 
 /// Which rules a cron text is read by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,20 +17,6 @@ pub enum Dialect {
     Ocps,
     /// crontab(5) as Vixie's cron and cronie read it.
     Vixie,
-}
-
-/// A field of a cron text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[allow(missing_docs)]
-pub enum Field {
-    Second,
-    Minute,
-    Hour,
-    DayOfMonth,
-    Month,
-    DayOfWeek,
-    Year,
 }
 
 impl Field {
@@ -56,61 +38,6 @@ impl Field {
             _ => &[],
         }
     }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Field::Second => "second",
-            Field::Minute => "minute",
-            Field::Hour => "hour",
-            Field::DayOfMonth => "day of month",
-            Field::Month => "month",
-            Field::DayOfWeek => "weekday",
-            Field::Year => "year",
-        })
-    }
-}
-
-/// Why a cron text was refused. `column` counts characters of the text from 1.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-#[allow(missing_docs)]
-pub enum CronError {
-    #[error("the cron text is empty; write five fields (minute hour day month weekday), such as `0 9 * * 1-5`")]
-    Empty,
-    #[error("the cron text has {bytes} bytes; {LONGEST} is the most that is read")]
-    TooLong { bytes: usize },
-    #[error("{found} {}, where 5, 6 (seconds first) or 7 (year last) are read; write `minute hour day month weekday`", if *.found == 1 { "field" } else { "fields" })]
-    FieldCount { found: usize },
-    #[error("{found} {}, where a crontab line has 5: `minute hour day month weekday`", if *.found == 1 { "field" } else { "fields" })]
-    FieldCountVixie { found: usize },
-    #[error(
-        "`{given}` at column {column} cannot stand in a cron text; fields are parted by spaces or tabs and made of ASCII letters, digits and * , - / ? # +"
-    )]
-    Character { given: char, column: usize },
-    #[error(
-        "nickname `{given}` is not known; write @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly or @reboot, alone"
-    )]
-    Nickname { given: String },
-    #[error("{field} `{given}` at column {column}: {least} to {most} is the range; write a number in it")]
-    OutOfRange { field: Field, given: String, column: usize, least: u32, most: u32 },
-    #[error("{field} `{given}` at column {column}: a range goes from the lower to the higher; write {instead}")]
-    ReversedRange { field: Field, given: String, column: usize, instead: String },
-    #[error("{field} `{given}` at column {column}: a list item is empty; take the comma away")]
-    EmptyItem { field: Field, given: String, column: usize },
-    #[error("{field} `{given}` at column {column}: a step follows `*` or a range; write {instead}")]
-    StepWithoutRange { field: Field, given: String, column: usize, instead: String },
-    #[error("{field} `{given}` at column {column}: the step cannot be read so; {hint}")]
-    Step { field: Field, given: String, column: usize, hint: &'static str },
-    #[error("{field} `{given}` at column {column}: `*` takes in every value, so it stands alone; leave the other items out")]
-    StarInList { field: Field, given: String, column: usize },
-    #[error("{field} `{given}` at column {column}: not a name of a {field}; {accept}")]
-    Name { field: Field, given: String, column: usize, accept: &'static str },
-    #[error("{field} `{given}` at column {column}: `{modifier}` {reason}")]
-    Modifier { field: Field, given: String, column: usize, modifier: char, reason: &'static str },
-    #[error("{field} `{given}` at column {column} is no value; {accept}")]
-    Value { field: Field, given: String, column: usize, accept: &'static str },
 }
 
 /// What a cron text says.
@@ -171,7 +98,7 @@ pub(crate) fn normalized(text: &str) -> String {
 
 /// Reads a cron text.
 pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Cron, CronError> {
-    if text.len() > LONGEST {
+    if text.len() > LONGEST_CRON {
         return Err(CronError::TooLong { bytes: text.len() });
     }
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '\t' | '*' | ',' | '-' | '/' | '?' | '#' | '+' | '@');

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::calendar::{Calendar, DaysOfMonth, DaysOfWeek, Join, Times, Years};
-use super::text::{Clock, Instant, Span, list, month_day, month_names, weekday_names};
+use super::print::{Clock, Instant, Span, list, month_day, month_names, weekday_names};
 use super::words::{MONDAY_TO_FRIDAY, MonthDay};
 use super::{Rhythm, Schedule, Unit};
 

@@ -11,7 +11,7 @@ mod describe;
 mod interval;
 mod occurrence;
 mod pattern;
-mod text;
+mod print;
 mod words;
 mod zone;
 
@@ -24,19 +24,18 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc, Weekday};
 
 pub use combine::Shift;
-pub use cron::{CronError, Dialect, Field};
+pub use cron::Dialect;
 pub use occurrence::{OnFold, OnGap};
-pub use text::TextError;
 pub use zone::Zone;
 
-use calendar::Calendar;
+use calendar::{Anchor, Calendar};
 pub(crate) use combine::{Exclusions, Predicate, Window};
 use cron::Cron;
 pub(crate) use interval::{Random, Unit, mix};
 use occurrence::Occurrences;
-use pattern::{Anchor, Pattern, SECOND};
-pub(crate) use text::{sunday_zero, time_of_day};
-pub(crate) use words::{MONDAY_TO_FRIDAY, MonthDay, Words};
+use pattern::{Pattern, SECOND};
+pub(crate) use print::{DURATIONS, MONTHS, WEEKDAYS};
+pub(crate) use words::{MONDAY_TO_FRIDAY, MonthDay, Words, sunday_zero, time_of_day};
 use zone::DAY;
 
 use crate::error::Error;

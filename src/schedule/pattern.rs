@@ -3,7 +3,7 @@
 //! Each answers three questions about local time, and knows nothing of zones: the next and the last member, and how many
 //! there are in a stretch. [`super::occurrence`] turns the answers into instants.
 
-use super::calendar::Calendar;
+use super::calendar::{Anchor, Calendar};
 use super::combine::Exclusions;
 
 /// Nanoseconds in a second.
@@ -18,15 +18,6 @@ pub(crate) enum Pattern<'a> {
     Aligned { period: i64 },
     /// Places (in seconds, sorted) within every so-many-th hour or minute.
     Units { unit: i64, every: i64, at: &'a [u32], anchor: Anchor },
-}
-
-/// Whence a rule that counts (every third day, every second hour) counts.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Anchor {
-    /// Local seconds.
-    pub(crate) local: i64,
-    /// Whether the unit in which the anchor lies is itself one of those counted.
-    pub(crate) counts: bool,
 }
 
 impl Pattern<'_> {

@@ -1,5 +1,7 @@
 //! Dates in words (every third day, the second Tuesday, the last day of the month), compiled to a [`Calendar`].
 
+use chrono::Weekday;
+
 use super::calendar::{Calendar, DaySet, DaysOfMonth, DaysOfWeek, Join, Stride, Taken, Times};
 
 /// Which dates a rule in words means. Counts are at least 1.
@@ -90,4 +92,24 @@ fn set_days(days: &mut DaySet, of_month: &[MonthDay]) {
     days.of_month = dates;
     days.of_week = weekdays;
     days.join = Join::Either;
+}
+
+pub(crate) fn sunday_zero(day: Weekday) -> u8 {
+    day.num_days_from_sunday() as u8
+}
+
+/// `HH:MM` or `HH:MM:SS` as a second of the day.
+pub(crate) fn time_of_day(text: &str) -> Option<u32> {
+    let bytes = text.as_bytes();
+    let two = |place: usize, below: u32| {
+        let (tens, ones) = (*bytes.get(place)?, *bytes.get(place + 1)?);
+        let n = u32::from(tens.checked_sub(b'0')?) * 10 + u32::from(ones.checked_sub(b'0')?);
+        (tens.is_ascii_digit() && ones.is_ascii_digit() && n < below).then_some(n)
+    };
+    let colon = |place: usize| bytes.get(place) == Some(&b':');
+    match bytes.len() {
+        5 if colon(2) => Some(two(0, 24)? * 3600 + two(3, 60)? * 60),
+        8 if colon(2) && colon(5) => Some(two(0, 24)? * 3600 + two(3, 60)? * 60 + two(6, 60)?),
+        _ => None,
+    }
 }

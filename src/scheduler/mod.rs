@@ -5,6 +5,7 @@
 
 mod poll;
 mod register;
+mod run;
 mod table;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use poll::Tick;
 pub use register::{Following, Registering};
+pub use run::Run;
 
 use crate::builder::{Every, When};
 use crate::clock::{Changes, Clock, Look, Now, SystemClock, Watch};

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::table::{End, Firing, Restart, Step};
-use super::{Scheduler, Shared, drop_quietly};
+use super::{Run, Scheduler, Shared, drop_quietly};
 use crate::clock::Now;
 use crate::event::{Event, Failure, FailureKind};
 use crate::job::{JobId, LastRun, RunEnd};
 use crate::policy::Due;
-use crate::run::{LateBy, Outcome, Run, RunFacts};
+use crate::run::{LateBy, Outcome, RunFacts};
 use crate::schedule::{from_nanos, length};
 
 /// What a poll did, and when to come back.

@@ -6,14 +6,14 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::Scheduler;
 use super::table::{Body, Job, Plan};
+use super::{Run, Scheduler};
 use crate::builder::When;
 use crate::clock::Now;
 use crate::error::Error;
 use crate::job::{Control, Epitaph, JobHandle, JobId, Results};
 use crate::policy::Missed;
-use crate::run::{JobResult, Run};
+use crate::run::JobResult;
 use crate::schedule::mix;
 
 /// What a chain makes when it is begun at a scheduler: a job.

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::Run;
 use crate::clock::{Changes, Now, Watch};
 use crate::event::{DropReason, Event};
 use crate::job::{Epitaph, JobId, JobSnapshot, LastRun, RunEnd, Stats};
 use crate::policy::{Due, Missed, Verdict};
 use crate::queue::{Queue, Rank};
-use crate::run::{Outcome, Run, RunFacts};
+use crate::run::{Outcome, RunFacts};
 use crate::schedule::{Schedule, Setting, Zone, from_nanos, length, mix, to_nanos};
 
 /// What a run returned, for those that follow.
