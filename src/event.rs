@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -39,6 +40,22 @@ pub enum Event {
         /// Why.
         because: DropReason,
     },
+    /// A poll's budget was spent while jobs were still due; they come first at the next one.
+    PutOff {
+        /// How many, a thousand at most.
+        jobs: usize,
+        /// The first of them.
+        first: JobId,
+    },
+    /// A job went on after its poll's budget was spent.
+    Overran {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+        /// For how long.
+        by: Duration,
+    },
     /// The machine slept, or its wall clock was set.
     Clock(ClockChange),
     /// The wall clock was set back by more than a day past the job's last due time: it follows the clock anew.
@@ -69,6 +86,8 @@ pub enum DropReason {
     Policy,
     /// The deadline of `until` had passed.
     Deadline,
+    /// An earlier run was still going on.
+    Overlapped,
 }
 
 /// A run that ended in an error or a panic. `Display` gives one line.

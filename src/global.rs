@@ -56,6 +56,11 @@ pub fn run_pending() -> Tick {
     default_scheduler().run_pending()
 }
 
+/// [`Scheduler::run_pending_within`] on the default scheduler.
+pub fn run_pending_within(budget: Duration) -> Tick {
+    default_scheduler().run_pending_within(budget)
+}
+
 /// [`Scheduler::run_all`] on the default scheduler.
 pub fn run_all() -> Tick {
     default_scheduler().run_all()

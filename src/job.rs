@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
 use crate::error::Error;
+use crate::run::Progress;
 use crate::schedule::Schedule;
 
 /// Which job: unlike any other of its scheduler, now or later.
@@ -175,6 +176,11 @@ impl<T> JobHandle<T> {
         self.control.upgrade()?.snapshot(self.id)
     }
 
+    /// How far the run that is going on has come, if it says so.
+    pub fn progress(&self) -> Option<Progress> {
+        self.snapshot()?.progress
+    }
+
     /// What its last successful run returned.
     pub fn last_value(&self) -> Option<Arc<T>> {
         self.results.value.lock().clone()
@@ -260,8 +266,10 @@ pub struct JobSnapshot {
     pub stats: Stats,
     /// Whether it is paused.
     pub paused: bool,
-    /// Whether a run is going on.
+    /// Whether a run is going on, or has more to do at a later poll.
     pub running: bool,
+    /// How far that run has come, if it says so.
+    pub progress: Option<Progress>,
 }
 
 impl JobSnapshot {

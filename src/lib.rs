@@ -51,13 +51,13 @@ pub use error::{CronError, Error, Field, TextError};
 pub use event::{DropReason, Event, Failure, FailureKind};
 pub use global::{
     clear, cron, default_scheduler, every, every_period, following, idle, jobs, next_run, once_after, once_at, run_all,
-    run_pending, schedule,
+    run_pending, run_pending_within, schedule,
 };
 pub use job::{JobHandle, JobId, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
 pub use policy::Missed;
-pub use run::{BoxError, JobResult, LateBy, Outcome, RunFacts};
+pub use run::{BoxError, JobResult, LateBy, Outcome, Progress, RunFacts};
 pub use schedule::{Dialect, OnFold, OnGap, Schedule, Shift, Trigger, Upcoming, Zone};
-pub use scheduler::{Following, Registering, Run, Scheduler, SchedulerBuilder, Tick};
+pub use scheduler::{Following, Overrun, Registering, Run, Scheduler, SchedulerBuilder, Tick};
 
 /// Compile-time promises.
 const _: () = {

@@ -32,6 +32,23 @@ impl Queue {
         self.heap.first().copied()
     }
 
+    pub(crate) fn contains(&self, slot: u32) -> bool {
+        self.places.get(slot as usize).is_some_and(|place| *place != ABSENT)
+    }
+
+    /// How many entries are due by an instant, counted no further than `most`: only those are looked at, and their children.
+    pub(crate) fn due(&self, by: i64, most: usize) -> usize {
+        let mut found = 0;
+        let mut open = vec![0];
+        while let Some(place) = open.pop().filter(|_| found < most) {
+            if self.heap.get(place).is_some_and(|(rank, _)| rank.due <= by) {
+                found += 1;
+                open.extend(place * CHILDREN + 1..=place * CHILDREN + CHILDREN);
+            }
+        }
+        found
+    }
+
     #[cfg(test)]
     fn rank_of(&self, slot: u32) -> Option<Rank> {
         let place = *self.places.get(slot as usize)?;
@@ -73,10 +90,6 @@ impl Queue {
             self.down(place);
         }
         true
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.heap.len()
     }
 
     fn swap(&mut self, one: usize, other: usize) {
@@ -133,6 +146,8 @@ mod tests {
             }
             let first = model.iter().map(|(slot, rank)| (*rank, *slot)).min();
             assert_eq!(queue.first(), first, "step {step}");
+            let due = model.values().filter(|rank| rank.due <= 20).count();
+            assert_eq!(queue.due(20, 5), due.min(5), "step {step}");
             assert_eq!(queue.rank_of(slot), model.get(&slot).copied(), "step {step}");
         }
     }

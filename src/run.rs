@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::error::Error as StdError;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -32,6 +33,8 @@ pub struct RunFacts {
     pub folded: u64,
     /// Which attempt at this occurrence it is, from 1.
     pub attempt: u32,
+    /// How often it was taken up before this: 0, and more after [`Outcome::Yield`].
+    pub turn: u32,
     /// The run that it follows, of a job registered by `following`.
     pub follows: Option<Arc<RunFacts>>,
 }
@@ -44,10 +47,47 @@ pub enum LateBy {
     Host,
     /// Jobs that came before it in the same poll.
     OtherJobs,
+    /// It was put off by an earlier poll, whose budget was spent.
+    Budget,
     /// The machine was suspended.
     Suspend,
     /// The wall clock was set past its due time.
     ClockStep,
+}
+
+/// What passes between a job's run and those outside while it goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    pub(crate) stop: AtomicBool,
+    done: AtomicU64,
+    of: AtomicU64,
+}
+
+impl Signals {
+    /// A new run has no progress yet.
+    pub(crate) fn reset(&self) {
+        self.report(0, 0);
+    }
+
+    pub(crate) fn report(&self, done: u64, of: u64) {
+        self.done.store(done, Ordering::Relaxed);
+        self.of.store(of, Ordering::Relaxed);
+    }
+
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        let (done, of) = (self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed));
+        (of > 0).then_some(Progress { done, of })
+    }
+}
+
+/// How far a run has come, as it said by [`Run::progress`](crate::Run::progress).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// So much is done,
+    pub done: u64,
+    /// of so much, which is not 0.
+    pub of: u64,
 }
 
 /// What a job says of its run.
@@ -59,6 +99,10 @@ pub enum Outcome {
     Done,
     /// It is done, and the job leaves the schedule.
     Cancel,
+    /// There is more to do: the job is called again at a later poll, in turn with others that are under way, and goes on
+    /// from the state that it keeps. All its turns are one run. An occurrence that comes meanwhile is skipped, and that is
+    /// said.
+    Yield,
 }
 
 /// What a job may return: `()`, an [`Outcome`], or a `Result` of any value.

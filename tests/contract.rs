@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use punctual::{ClockChange, Error, Event, ManualClock, Missed, Outcome, Scheduler};
+use punctual::{ClockChange, DropReason, Error, Event, LateBy, ManualClock, Missed, Outcome, Scheduler, SchedulerBuilder};
 
 fn at(text: &str) -> DateTime<Utc> {
     format!("2026-03-{text}:00Z").parse().expect("day, T and time")
@@ -23,9 +23,22 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        World::built(|builder| builder)
+    }
+
+    fn built(with: impl Fn(SchedulerBuilder) -> SchedulerBuilder) -> Self {
         let clock = ManualClock::new(at("01T10:00"));
-        let scheduler = Scheduler::builder().clock(clock.clone()).zone(Utc).build();
+        let scheduler = with(Scheduler::builder().clock(clock.clone()).zone(Utc)).build();
         World { clock, scheduler, log: Arc::default() }
+    }
+
+    /// A job that takes some milliseconds and notes its name.
+    fn taking(&self, millis: u64, name: &str) -> impl FnMut() + Send + 'static {
+        let (clock, mut note) = (self.clock.clone(), self.noting(name));
+        move || {
+            clock.advance(Duration::from_millis(millis));
+            note();
+        }
     }
 
     fn noting(&self, text: &str) -> impl FnMut() + Send + 'static {
@@ -284,4 +297,123 @@ job  name    next run             last run             runs          schedule
   1  quakes  2026-03-01 10:10:00  2026-03-01 10:05:00  1 (1 failed)  every 5 minutes
   2  desk    paused               -                    0             cron 0 9 * * 1-5";
     assert_eq!(world.scheduler.jobs().to_string(), table);
+}
+
+#[test]
+fn a_spent_budget_puts_jobs_off_in_their_order() {
+    let world = World::built(|builder| builder.budget(Duration::from_millis(10)));
+    let log = world.log.clone();
+    world.scheduler.on_event(move |event| match event {
+        Event::PutOff { jobs, .. } => log.lock().push(format!("({jobs} put off)")),
+        Event::Overran { by, .. } => log.lock().push(format!("({by:?} over)")),
+        _ => {}
+    });
+    for name in ["a", "b", "c", "d", "e"] {
+        world.scheduler.every(1).hour().do_(world.taking(4, name)).unwrap();
+    }
+    let log = world.log.clone();
+    let last = world.scheduler.every(1).hour().do_with(move |run| log.lock().push(format!("f by {:?}", run.late_by()))).unwrap();
+    assert_eq!(world.after(HOUR), "a b c (2ms over) (3 put off)");
+    // What comes due meanwhile waits its turn.
+    world.scheduler.once_after(Duration::ZERO).priority(-9).do_(world.taking(1, "younger")).unwrap();
+    let tick = world.scheduler.run_pending_within(Duration::from_millis(8));
+    assert_eq!((tick.ran(), tick.put_off(), tick.overran()), (2, 2, None));
+    assert_eq!(tick.idle(HOUR), Duration::ZERO);
+    assert_eq!(world.polled(), "d e (2 put off) f by Budget younger");
+    assert_eq!(last.stats().runs, 1);
+
+    // However small the budget and however much is due, each job has its turn.
+    let world = World::built(|builder| builder.budget(Duration::ZERO));
+    let jobs: Vec<_> = (0..7).map(|n| world.scheduler.every(1 + n % 3).seconds().do_(world.taking(700, "")).unwrap()).collect();
+    world.clock.advance(Duration::from_secs(3));
+    for _ in 0..70 {
+        world.clock.advance(Duration::from_millis(16));
+        assert_eq!(world.scheduler.run_pending().ran(), 1);
+    }
+    assert!(jobs.iter().all(|job| job.stats().runs >= 7), "{}", world.scheduler.jobs());
+}
+
+#[test]
+fn a_run_that_yields_goes_on_at_later_polls_in_turn_with_others() {
+    let world = World::new();
+    let log = world.log.clone();
+    world.scheduler.on_event(move |event| {
+        if let Event::Dropped { occurrences, because: DropReason::Overlapped, .. } = event {
+            log.lock().push(format!("({occurrences} skipped)"));
+        }
+    });
+    let jobs = ["a", "b"].map(|name| {
+        let log = world.log.clone();
+        let job = world.scheduler.every(1).hour().do_with(move |run| {
+            run.progress(u64::from(run.turn()) + 1, 3);
+            log.lock().push(format!("{name}{}", run.turn()));
+            if run.turn() < 2 { Outcome::Yield } else { Outcome::Done }
+        });
+        job.unwrap()
+    });
+    let follower = world.scheduler.following(&jobs[0]).do_(world.noting("after a")).unwrap();
+    world.scheduler.every(1).hour().do_(world.noting("c")).unwrap();
+    assert_eq!(world.after(HOUR), "a0 b0 c");
+    assert_eq!(jobs[0].progress().map(|progress| (progress.done, progress.of)), Some((1, 3)));
+    assert_eq!(jobs[0].stats().runs, 0, "it is one run, not over");
+    assert_eq!(world.polled(), "a1 b1");
+    // The clock set back holds up neither; an occurrence that comes meanwhile is skipped.
+    world.clock.step(TimeDelta::hours(-5));
+    assert_eq!(world.after(HOUR), "(1 skipped) a2 (1 skipped) b2 after a c");
+    assert_eq!((jobs[0].stats().runs, jobs[0].stats().dropped, follower.stats().runs), (1, 1, 1));
+    assert_eq!(world.polled(), "");
+    assert_eq!(world.after(HOUR), "a0 b0 c");
+    assert!(jobs[0].cancel());
+    assert_eq!(world.polled(), "b1");
+}
+
+#[test]
+fn a_job_in_steps_takes_what_the_budget_leaves() {
+    let world = World::built(|builder| builder.budget(Duration::from_millis(10)));
+    let step = |name: &'static str, last: u32| {
+        let (clock, log) = (world.clock.clone(), world.log.clone());
+        move |n: u32| {
+            clock.advance(Duration::from_millis(4));
+            log.lock().push(format!("{name}{n}"));
+            if n == last { Err("no further") } else { Ok(()) }
+        }
+    };
+    let (one, other) = (step("a", 9), step("b", 4));
+    let a = world.scheduler.every(1).hour().do_steps(move |_| (0..5).map(one.clone())).unwrap();
+    let b = world.scheduler.every(1).hour().do_steps(move |_| (0..).map(other.clone())).unwrap();
+    assert_eq!(world.after(HOUR), "a0 a1 a2");
+    assert_eq!([world.polled(), world.polled(), world.polled()], ["b0 b1 b2", "a3 a4 b3", "b4"]);
+    assert_eq!((a.stats().runs, b.stats().errors), (1, 1));
+    assert_eq!(b.last_error().map(|error| error.to_string()).as_deref(), Some("no further"));
+    // The next run begins anew; under a clock that stands still an endless one still gives way.
+    assert_eq!(world.after(HOUR).split(' ').next(), Some("a0"));
+    let still = World::built(|builder| builder.budget(Duration::from_millis(10)));
+    let endless = still.scheduler.every(1).hour().do_steps(|_| std::iter::repeat(())).unwrap();
+    still.clock.advance(HOUR);
+    assert_eq!(still.scheduler.run_pending().ran(), 1);
+    assert_eq!(endless.stats().runs, 0);
+}
+
+#[test]
+fn what_is_asked_for_by_hand_is_not_held_up_by_a_clock_set_back() {
+    let world = World::new();
+    let job = world.scheduler.every(1).day().at("12:00").do_(world.noting("ran")).unwrap();
+    world.scheduler.every(1).day().at("12:00").immediately().do_(world.noting("at once")).unwrap();
+    assert!(job.run_now());
+    world.clock.step(TimeDelta::hours(-5));
+    assert_eq!(world.polled(), "ran at once");
+}
+
+#[test]
+fn a_late_run_says_who_held_it_up() {
+    let world = World::new();
+    world.scheduler.every(1).hour().do_(world.taking(5_000, "")).unwrap();
+    let log = world.log.clone();
+    let note = move |run: &mut punctual::Run<'_>| log.lock().push(format!("{:?} by {:?}", run.late(), run.late_by()));
+    world.scheduler.every(1).hour().do_with(note).unwrap();
+    let since = |text: String| text.trim_start().to_owned();
+    assert_eq!(since(world.after(HOUR)), format!("5s by {:?}", LateBy::OtherJobs));
+    assert_eq!(since(world.after(HOUR)), format!("10s by {:?}", LateBy::Host));
+    world.clock.suspend(2 * HOUR);
+    assert_eq!(since(world.polled()).split(" by ").nth(1), Some("Suspend"));
 }

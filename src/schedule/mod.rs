@@ -568,9 +568,10 @@ impl Schedule {
     }
 
     /// The instant of a schedule that has only one.
-    pub(crate) fn single_instant(&self) -> Option<i64> {
+    pub(crate) fn single_instant(&self, registered: i64) -> Option<i64> {
         match (&self.spec().rhythm, self.spec().until) {
             (Rhythm::Once(at), None) => Some(*at),
+            (Rhythm::After(delay), None) => registered.checked_add(*delay).filter(|at| *at < LATEST),
             _ => None,
         }
     }

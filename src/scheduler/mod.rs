@@ -17,7 +17,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeZone, Utc};
 use parking_lot::{Mutex, RwLock};
 
-pub use poll::Tick;
+pub use poll::{Overrun, Tick};
 pub use register::{Following, Registering};
 pub use run::Run;
 
@@ -87,6 +87,7 @@ pub(crate) struct Shared<C> {
     zone: Zone,
     missed: Missed,
     grace: Option<Duration>,
+    budget: Option<Duration>,
     seed: u64,
     table: Mutex<Table<C>>,
     polling: AtomicBool,
@@ -102,6 +103,7 @@ pub struct SchedulerBuilder<C = ()> {
     zone: Zone,
     missed: Missed,
     grace: Option<Duration>,
+    budget: Option<Duration>,
     seed: u64,
     host: std::marker::PhantomData<fn(C)>,
 }
@@ -137,6 +139,17 @@ impl<C: 'static> SchedulerBuilder<C> {
         self
     }
 
+    /// How long a poll may take; no limit unless given.
+    ///
+    /// Once it is spent no further job starts: those that are still due are put off to the next poll, keep their order and
+    /// come first. One job starts at every poll, however small the budget. A job that has started is not interrupted, so a
+    /// poll may take longer by that one job; work that is longer is done in steps
+    /// ([`Outcome::Yield`](crate::Outcome::Yield)).
+    pub fn budget(mut self, budget: Duration) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
     /// The seed of everything drawn: random gaps and jitter. The same seed draws the same.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -152,6 +165,7 @@ impl<C: 'static> SchedulerBuilder<C> {
             zone: self.zone,
             missed: self.missed,
             grace: self.grace,
+            budget: self.budget,
             seed: self.seed,
             table: Mutex::new(Table::new(watch)),
             polling: AtomicBool::new(false),
@@ -258,6 +272,7 @@ impl<C: 'static> Scheduler<C> {
             zone: Zone::LOCAL,
             missed: Missed::default(),
             grace: None,
+            budget: None,
             seed: 0,
             host: std::marker::PhantomData,
         }
@@ -400,7 +415,9 @@ impl<C: 'static> Control for Shared<C> {
     fn cancel(&self, id: JobId) -> bool {
         self.with(|table| {
             // A job on its last run has no further one to take away.
-            let more = table.get(id).is_some_and(|job| !job.running || job.next.is_some() || job.follows.is_some());
+            let more = table
+                .get(id)
+                .is_some_and(|job| !job.running || job.open.is_some() || job.next.is_some() || job.follows.is_some());
             table.remove(id) && more
         })
     }
@@ -439,12 +456,11 @@ impl<C: 'static> Control for Shared<C> {
         let now = self.now();
         self.with(|table| {
             let Some(job) = table.get_mut(id).filter(|job| !job.paused) else { return false };
-            let at = job.plan.as_ref().map_or(now.wall, |plan| plan.on_scale(now));
             if job.follows.is_some() && job.to_follow.is_empty() {
                 // Without a run to follow there is no result to give it.
                 return false;
             }
-            job.extra = Some(at);
+            job.extra = Some(now.elapsed);
             table.hold(id);
             true
         })
@@ -463,7 +479,7 @@ impl<C: 'static> Control for Shared<C> {
             let job = table.get_mut(id).ok_or(Error::JobGone)?;
             job.runs_left = plan.schedule.spec().times;
             job.searched = plan.on_scale(now);
-            job.extra = plan.schedule.spec().immediately.then_some(job.searched);
+            job.extra = plan.schedule.spec().immediately.then_some(now.elapsed);
             job.next = next;
             job.plan = Some(plan);
             table.hold(id);

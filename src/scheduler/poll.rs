@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::table::{End, Firing, Restart, Step};
+use super::table::{End, Firing, Open, Restart, Start, Step};
 use super::{Run, Scheduler, Shared, drop_quietly};
 use crate::clock::Now;
 use crate::event::{Event, Failure, FailureKind};
@@ -23,16 +23,29 @@ pub struct Tick {
     left: usize,
     next: Option<Duration>,
     busy: bool,
+    put_off: usize,
+    overran: Option<Overrun>,
+}
+
+/// A job that went on after its poll's budget was spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Overrun {
+    /// The job.
+    pub id: JobId,
+    /// For how long.
+    pub by: Duration,
 }
 
 impl Tick {
-    const BUSY: Tick = Tick { ran: 0, failed: 0, left: 0, next: None, busy: true };
+    const BUSY: Tick = Tick { ran: 0, failed: 0, left: 0, next: None, busy: true, put_off: 0, overran: None };
 
     fn quiet(idle: Option<i64>, left: usize, busy: bool) -> Tick {
-        Tick { ran: 0, failed: 0, left, next: idle.map(|idle| Duration::from_nanos(idle.max(0) as u64)), busy }
+        let next = idle.map(|idle| Duration::from_nanos(idle.max(0) as u64));
+        Tick { left, next, busy, ..Tick::BUSY }
     }
 
-    /// How many runs there were.
+    /// How many times a job was called: once for each run, and for each turn of a run in steps.
     pub fn ran(&self) -> usize {
         self.ran
     }
@@ -42,7 +55,17 @@ impl Tick {
         self.failed
     }
 
-    /// How many jobs wait for a later due time.
+    /// How many jobs were still due when the budget was spent, counted up to a thousand; they come first at the next poll.
+    pub fn put_off(&self) -> usize {
+        self.put_off
+    }
+
+    /// The job that was running when the budget was spent, and for how long it went on.
+    pub fn overran(&self) -> Option<Overrun> {
+        self.overran
+    }
+
+    /// How many jobs wait for a later due time, or were put off.
     pub fn left(&self) -> usize {
         self.left
     }
@@ -91,6 +114,11 @@ impl Scheduler<()> {
         self.run_pending_with(&mut ())
     }
 
+    /// [`run_pending`](Self::run_pending) with a [`budget`](crate::SchedulerBuilder::budget) for this one call.
+    pub fn run_pending_within(&self, budget: Duration) -> Tick {
+        self.run_pending_within_with(budget, &mut ())
+    }
+
     /// Runs every job once, now, in order of registration, besides its schedule. Paused jobs, and jobs that wait for one
     /// that they follow, are left out.
     pub fn run_all(&self) -> Tick {
@@ -101,14 +129,29 @@ impl Scheduler<()> {
 impl<C: 'static> Scheduler<C> {
     /// [`run_pending`](Scheduler::run_pending) for jobs that need the host's state.
     pub fn run_pending_with(&self, host: &mut C) -> Tick {
+        self.poll(self.0.budget, host)
+    }
+
+    /// [`run_pending_within`](Scheduler::run_pending_within) for jobs that need the host's state.
+    pub fn run_pending_within_with(&self, budget: Duration, host: &mut C) -> Tick {
+        self.poll(Some(budget), host)
+    }
+
+    #[inline]
+    fn poll(&self, budget: Option<Duration>, host: &mut C) -> Tick {
         let shared = &*self.0;
         if let Some((idle, left)) = shared.glance() {
             return Tick::quiet(idle, left, shared.polling.load(Ordering::Relaxed));
         }
         let Some(polling) = Polling::begin(shared) else { return Tick::BUSY };
-        let mut poll = Poll::new(self, shared.now());
+        let mut poll = Poll::new(self, shared.now(), budget);
         shared.with(|table| table.begin_poll());
-        while let Some(firing) = poll.next_firing() {
+        loop {
+            if poll.is_spent() {
+                poll.put_off();
+                break;
+            }
+            let Some(firing) = poll.next_firing() else { break };
             poll.fire(firing, host);
         }
         drop(polling);
@@ -120,15 +163,17 @@ impl<C: 'static> Scheduler<C> {
         let shared = &*self.0;
         let now = shared.now();
         let Some(polling) = Polling::begin(shared) else { return Tick::BUSY };
-        let mut poll = Poll::new(self, now);
+        let mut poll = Poll::new(self, now, None);
         let ids = shared.with(|table| {
             table.begin_poll();
             table.ids(None)
         });
         for id in ids {
             let firing = shared.with(|table| {
-                let ready = table.get(id).is_some_and(|job| !job.paused && (job.follows.is_none() || !job.to_follow.is_empty()));
-                if ready { table.take(id, Due::only(now.wall)) } else { None }
+                let ready = table
+                    .get(id)
+                    .is_some_and(|job| !job.paused && job.open.is_none() && (job.follows.is_none() || !job.to_follow.is_empty()));
+                if ready { table.take(id, Start::New(Due::only(now.wall))) } else { None }
             });
             if let Some(firing) = firing {
                 poll.fire(firing, host);
@@ -146,14 +191,37 @@ struct Poll<'a, C: 'static> {
     /// The monotonic clock when the poll began, and when the last run ended.
     began: Duration,
     ended: Duration,
-    ran: usize,
-    failed: usize,
+    /// Until when it has budget.
+    budget_ends: Option<Duration>,
+    /// Until when jobs were due, by the wall clock, that the poll before put off.
+    put_off_before: Option<i64>,
+    tick: Tick,
 }
 
 impl<'a, C: 'static> Poll<'a, C> {
-    fn new(scheduler: &'a Scheduler<C>, now: Now) -> Self {
+    fn new(scheduler: &'a Scheduler<C>, now: Now, budget: Option<Duration>) -> Self {
         let began = scheduler.0.clock.monotonic();
-        Poll { scheduler, now, began, ended: began, ran: 0, failed: 0 }
+        let budget_ends = budget.map(|budget| began.saturating_add(budget));
+        let put_off_before = scheduler.0.table.lock().put_off.take();
+        let tick = Tick { busy: false, ..Tick::BUSY };
+        Poll { scheduler, now, began, ended: began, budget_ends, put_off_before, tick }
+    }
+
+    /// Whether its budget is spent. The first job always starts, or none ever would.
+    fn is_spent(&self) -> bool {
+        self.tick.ran > 0 && self.budget_ends.is_some_and(|end| self.ended >= end)
+    }
+
+    /// Leaves what is still due to the next poll.
+    fn put_off(&mut self) {
+        let now = self.now;
+        let put_off = self.scheduler.0.with(|table| {
+            let (jobs, first) = table.due(now)?;
+            table.put_off = Some(now.wall);
+            table.events.push(Event::PutOff { jobs, first });
+            Some(jobs)
+        });
+        self.tick.put_off = put_off.unwrap_or(0);
     }
 
     /// The next run to start. Schedules with code of the user's own are asked with the lock free.
@@ -186,16 +254,35 @@ impl<'a, C: 'static> Poll<'a, C> {
 
     fn fire(&mut self, firing: Firing<C>, host: &mut C) {
         let shared = &*self.scheduler.0;
-        let Firing { id, name, mut body, stop, due, follows, counts_from_end } = firing;
-        let (facts, started) = self.facts(id, name, due, follows.as_ref().map(|(facts, _)| facts.clone()));
-        let mut run = Run { facts: &facts, host, scheduler: self.scheduler, stop: &stop };
-        let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut run, follows.map(|(_, value)| value))));
+        let Firing { id, name, mut body, signals, start, follows, counts_from_end } = firing;
+        let (mut facts, started, before) = match start {
+            Start::New(due) => {
+                let (facts, started) = self.facts(id, name, due, follows.as_ref().map(|(facts, _)| facts.clone()));
+                (facts, started, Duration::ZERO)
+            }
+            Start::Again(open) => (open.facts, open.started, open.took),
+        };
+        let budget_ends = self.budget_ends;
+        let mut run = Run { facts: &facts, host, scheduler: self.scheduler, signals: &signals, budget_ends };
+        let followed = follows.as_ref().map(|(_, value)| value.clone());
+        let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut run, followed)));
         let ended = shared.clock.monotonic();
-        let took = ended.saturating_sub(self.ended);
+        let took = before + ended.saturating_sub(self.ended);
         self.ended = ended;
-        self.ran += 1;
+        self.tick.ran += 1;
+        if let Some(by) = budget_ends.and_then(|end| ended.checked_sub(end)).filter(|by| !by.is_zero()) {
+            self.tick.overran = Some(Overrun { id, by });
+            shared.tell(&Event::Overran { id, name: facts.name.clone(), by });
+        }
         let (end, value, cancel) = match outcome {
-            Ok(Ok((outcome, value))) => (RunEnd::Done, Some(value), outcome == Outcome::Cancel),
+            Ok(Ok((Outcome::Yield, _))) => {
+                facts.turn = facts.turn.saturating_add(1);
+                let again = self.now.elapsed.saturating_add(length(ended.saturating_sub(self.began)));
+                let open = Open { facts, follows, started, took, again, order: 0 };
+                let orphan = shared.with(|table| table.yielded(id, body, open));
+                return drop_quietly(orphan);
+            }
+            Ok(Ok((outcome, value))) => (RunEnd::Done, value, outcome == Outcome::Cancel),
             Ok(Err(error)) => {
                 self.failure(&facts, FailureKind::Error(error));
                 (RunEnd::Failed, None, false)
@@ -224,6 +311,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         let before_poll = self.now.wall.saturating_sub(due.due);
         let late_by = match () {
             () if waited > before_poll => LateBy::OtherJobs,
+            () if self.put_off_before.is_some_and(|until| due.due <= until) => LateBy::Budget,
             () if self.now.slept >= before_poll / 2 && self.now.slept > 0 => LateBy::Suspend,
             () if self.now.stepped >= before_poll / 2 && self.now.stepped > 0 => LateBy::ClockStep,
             () => LateBy::Host,
@@ -237,6 +325,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             late_by,
             folded: due.folded,
             attempt: 1,
+            turn: 0,
             follows,
         };
         (facts, started)
@@ -254,7 +343,7 @@ impl<'a, C: 'static> Poll<'a, C> {
     }
 
     fn failure(&mut self, facts: &RunFacts, kind: FailureKind) {
-        self.failed += 1;
+        self.tick.failed += 1;
         let failure = Failure { id: facts.id, name: facts.name.clone(), due: facts.due, kind };
         self.scheduler.0.tell(&Event::Failed(failure));
     }
@@ -264,7 +353,8 @@ impl<'a, C: 'static> Poll<'a, C> {
         let now = shared.now();
         let table = shared.table.lock();
         let idle = if table.paused { None } else { table.idle(now) };
-        Tick { ran: self.ran, failed: self.failed, ..Tick::quiet(idle, table.queued(), false) }
+        let Tick { left, next, .. } = Tick::quiet(idle, table.queued(), false);
+        Tick { left, next, ..self.tick }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::clock::Now;
 use crate::error::Error;
 use crate::job::{Control, Epitaph, JobHandle, JobId, Results};
 use crate::policy::Missed;
-use crate::run::JobResult;
+use crate::run::{BoxError, JobResult, Outcome};
 use crate::schedule::mix;
 
 /// What a chain makes when it is begun at a scheduler: a job.
@@ -50,7 +50,7 @@ impl Options {
 pub(super) fn first(plan: &Plan, now: Now) -> Result<Option<i64>, Error> {
     let schedule = &plan.schedule;
     // A single instant that is past runs at the next poll.
-    let next = plan.next(plan.on_scale(now)).or(schedule.single_instant());
+    let next = plan.next(plan.on_scale(now)).or_else(|| schedule.single_instant(plan.on_scale(now)));
     if next.is_some() || schedule.is_reboot() || schedule.spec().immediately {
         return Ok(next);
     }
@@ -144,11 +144,77 @@ impl<C: 'static> When<Registering<C>> {
         let spec = plan.schedule.spec();
         entry.searched = plan.on_scale(now);
         entry.next = next;
-        entry.extra = (spec.immediately || plan.schedule.is_reboot()).then_some(entry.searched);
+        entry.extra = (spec.immediately || plan.schedule.is_reboot()).then_some(now.elapsed);
         entry.runs_left = spec.times;
         entry.plan = Some(plan);
         shared.with(|table| table.insert(entry));
         Ok(handle)
+    }
+}
+
+/// No turn of a job in steps takes more of them than this, whatever the clock says.
+const MOST_STEPS: u32 = 1024;
+
+/// How a turn of a job in steps ended.
+struct Turn(Result<Outcome, BoxError>);
+
+impl JobResult for Turn {
+    type Value = ();
+
+    fn into_end(self) -> Result<((), Outcome), BoxError> {
+        self.0.map(|outcome| ((), outcome))
+    }
+}
+
+impl<C: 'static> When<Registering<C>> {
+    /// Registers a job that is done in small steps, so that long work never holds up the host.
+    ///
+    /// `begin` is called as a run starts; each `next` of what it gives is a step. While a poll has budget
+    /// ([`SchedulerBuilder::budget`](crate::SchedulerBuilder::budget)) the steps go on, 1,024 of them at most; without a budget
+    /// there is one a poll. A step that fails ends the run so; [`Outcome::Cancel`] ends the job.
+    ///
+    /// # Errors
+    ///
+    /// As [`do_`](Self::do_).
+    ///
+    /// ```
+    /// use punctual::Scheduler;
+    ///
+    /// let scheduler = Scheduler::new();
+    /// let sum = scheduler.every(1).hour().immediately().do_steps(|_| (1..=3).map(|n| println!("part {n} of 3")))?;
+    /// for _ in 0..4 {
+    ///     let _ = scheduler.run_pending();
+    /// }
+    /// assert_eq!(sum.stats().runs, 1);
+    /// # Ok::<(), punctual::Error>(())
+    /// ```
+    pub fn do_steps<F, I>(self, mut begin: F) -> Result<JobHandle<()>, Error>
+    where
+        F: FnMut(&mut Run<'_, C>) -> I + Send + 'static,
+        I: Iterator + Send + 'static,
+        I::Item: JobResult,
+    {
+        let mut steps: Option<I> = None;
+        self.do_with(move |run| {
+            // What a run left behind that panicked or was cut off is not gone on with.
+            if run.turn() == 0 {
+                steps = None;
+            }
+            let mut left = steps.take().unwrap_or_else(|| begin(run));
+            for _ in 0..MOST_STEPS {
+                let Some(step) = left.next() else { return Turn(Ok(Outcome::Done)) };
+                match step.into_end() {
+                    Ok((_, Outcome::Cancel)) => return Turn(Ok(Outcome::Cancel)),
+                    Ok(_) => {}
+                    Err(error) => return Turn(Err(error)),
+                }
+                if run.time_left().is_none_or(|left| left.is_zero()) || run.should_stop() {
+                    break;
+                }
+            }
+            steps = Some(left);
+            Turn(Ok(Outcome::Yield))
+        })
     }
 }
 
@@ -163,7 +229,8 @@ impl<C: 'static> Scheduler<C> {
         let results = Arc::new(Results::<R::Value>::default());
         let kept = results.clone();
         let body: Body<C> = Box::new(move |run, followed| match job(run, followed).into_end() {
-            Ok((value, outcome)) => Ok((outcome, kept.keep(value))),
+            Ok((_, Outcome::Yield)) => Ok((Outcome::Yield, None)),
+            Ok((value, outcome)) => Ok((outcome, Some(kept.keep(value)))),
             Err(error) => {
                 let error: Arc<dyn StdError + Send + Sync> = Arc::from(error);
                 kept.keep_error(error.clone());

@@ -1,21 +1,23 @@
 //! The run that a job is in, as the job sees it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::Scheduler;
 use crate::job::JobId;
-use crate::run::{LateBy, RunFacts};
+use crate::run::{LateBy, RunFacts, Signals};
 
 /// The run that a job is in.
 pub struct Run<'a, C = ()> {
     pub(crate) facts: &'a RunFacts,
     pub(crate) host: &'a mut C,
     pub(crate) scheduler: &'a Scheduler<C>,
-    pub(crate) stop: &'a AtomicBool,
+    pub(crate) signals: &'a Signals,
+    /// Until when the poll has budget, by the monotonic clock.
+    pub(crate) budget_ends: Option<Duration>,
 }
 
 impl<C> Run<'_, C> {
@@ -64,6 +66,22 @@ impl<C> Run<'_, C> {
         self.facts.attempt
     }
 
+    /// How often it was taken up before this: 0, and more after [`Outcome::Yield`](crate::Outcome::Yield).
+    pub fn turn(&self) -> u32 {
+        self.facts.turn
+    }
+
+    /// How much of the poll's budget is left; `None` if it has none.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.budget_ends.map(|end| end.saturating_sub(self.scheduler.0.clock.monotonic()))
+    }
+
+    /// Says how far it has come, for those who hold the job's handle: [`JobHandle::progress`](crate::JobHandle::progress).
+    /// `of` 0 takes back what was said.
+    pub fn progress(&self, done: u64, of: u64) {
+        self.signals.report(done, of);
+    }
+
     /// The run that it follows, of a job registered by [`following`](Scheduler::following).
     pub fn follows(&self) -> Option<&RunFacts> {
         self.facts.follows.as_deref()
@@ -71,7 +89,7 @@ impl<C> Run<'_, C> {
 
     /// Whether it was asked to stop: its job was cancelled while it runs.
     pub fn should_stop(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.signals.stop.load(Ordering::Relaxed)
     }
 
     /// The scheduler, for registering and cancelling from inside. A job that keeps a clone keeps the scheduler alive.

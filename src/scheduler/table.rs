@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Run;
@@ -13,18 +13,22 @@ use crate::event::{DropReason, Event};
 use crate::job::{Epitaph, JobId, JobSnapshot, LastRun, RunEnd, Stats};
 use crate::policy::{Due, Missed, Verdict};
 use crate::queue::{Queue, Rank};
-use crate::run::{Outcome, RunFacts};
+use crate::run::{Outcome, RunFacts, Signals};
 use crate::schedule::{Schedule, Setting, Zone, from_nanos, length, mix, to_nanos};
 
 /// What a run returned, for those that follow.
 pub(super) type Value = Arc<dyn Any + Send + Sync>;
 
-/// What a job does, given the value of the run that it follows. Its own is kept by the closure and handed on.
+/// What a job does, given the value of the run that it follows. Its own is kept by the closure and handed on, once the run
+/// is done.
 pub(super) type Body<C> =
-    Box<dyn FnMut(&mut Run<'_, C>, Option<Value>) -> Result<(Outcome, Value), Arc<dyn StdError + Send + Sync>> + Send>;
+    Box<dyn FnMut(&mut Run<'_, C>, Option<Value>) -> Result<(Outcome, Option<Value>), Arc<dyn StdError + Send + Sync>> + Send>;
 
 /// A wall clock that was set back by more than this past a job's last due time was wrong before.
 const WRONG_BEFORE: i64 = 86_400 * 1_000_000_000;
+
+/// Of jobs due at the same instant, those that are taken up again come after those that begin.
+const AFTER_ALL_JOBS: u64 = 1 << 63;
 
 /// On which scale a job's due times lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,8 +111,11 @@ pub(super) struct Job<C> {
     /// The next occurrence, and the instant that it was searched from.
     pub(super) next: Option<i64>,
     pub(super) searched: i64,
-    /// When a run besides the schedule is due: by hand, at once after registration, at the first poll.
+    /// When a run besides the schedule is due: by hand, at once after registration, at the first poll. In elapsed time,
+    /// so that setting the wall clock doesn't put it off.
     pub(super) extra: Option<i64>,
+    /// A run with more to do.
+    pub(super) open: Option<Box<Open>>,
     pub(super) runs_left: Option<u32>,
     last_due: Option<i64>,
     pub(super) body: Option<Body<C>>,
@@ -121,7 +128,7 @@ pub(super) struct Job<C> {
     stats: Stats,
     last: Option<LastRun>,
     epitaph: Arc<dyn Epitaph>,
-    pub(super) stop: Arc<AtomicBool>,
+    pub(super) signals: Arc<Signals>,
 }
 
 impl<C> Job<C> {
@@ -135,6 +142,7 @@ impl<C> Job<C> {
             next: None,
             searched: 0,
             extra: None,
+            open: None,
             runs_left: None,
             last_due: None,
             body: Some(body),
@@ -146,27 +154,35 @@ impl<C> Job<C> {
             stats: Stats::default(),
             last: None,
             epitaph,
-            stop: Arc::default(),
+            signals: Arc::default(),
         }
+    }
+
+    /// Whether a run is going on or has more to do.
+    pub(super) fn is_busy(&self) -> bool {
+        self.running || self.open.is_some()
+    }
+
+    fn on_scale(&self, now: Now) -> i64 {
+        self.plan.as_ref().map_or(now.wall, |plan| plan.on_scale(now))
     }
 
     fn scale(&self) -> Scale {
         self.plan.as_ref().map_or(Scale::Wall, |plan| plan.scale)
     }
 
-    /// When it is to run, on its scale.
-    fn due(&self) -> Option<i64> {
-        if self.paused {
-            return None;
-        }
-        let scheduled = match (&self.plan, self.next) {
-            (Some(plan), Some(next)) => Some(plan.put_off(next)),
-            _ => None,
-        };
-        match (self.extra, scheduled) {
-            (Some(extra), Some(scheduled)) => Some(extra.min(scheduled)),
-            (extra, scheduled) => extra.or(scheduled),
-        }
+    /// When it is to run besides its schedule, in elapsed time.
+    fn soon(&self) -> Option<i64> {
+        let open = self.open.as_ref().map(|open| open.again);
+        open.or(self.extra).filter(|_| !self.paused)
+    }
+
+    /// When its next occurrence is to run, on its scale.
+    fn scheduled(&self) -> Option<i64> {
+        let plan = self.plan.as_ref().filter(|_| !self.paused)?;
+        // Counted from the end of a run, there is none before that end.
+        let counted_from_end = self.open.is_some() && plan.schedule.spec().after_completion;
+        self.next.filter(|_| !counted_from_end).map(|next| plan.put_off(next))
     }
 
     fn snapshot(&self, now: Now) -> JobSnapshot {
@@ -178,12 +194,32 @@ impl<C> Job<C> {
             priority: self.priority,
             schedule: self.plan.as_ref().map(|plan| plan.schedule.clone()),
             follows: self.follows,
-            next_run: self.due().map(|due| from_nanos(wall(due))),
+            next_run: earlier(self.soon().map(|at| at.saturating_add(now.ahead())), self.scheduled().map(wall)).map(from_nanos),
             last_run: self.last.clone(),
             stats: self.stats,
             paused: self.paused,
-            running: self.running,
+            running: self.running || self.open.is_some(),
+            progress: self.signals.progress(),
         }
+    }
+}
+
+/// A run with more to do, between two of its turns.
+pub(super) struct Open {
+    pub(super) facts: RunFacts,
+    pub(super) follows: Option<(Arc<RunFacts>, Value)>,
+    /// When it started, by the wall clock, and how long its turns took.
+    pub(super) started: i64,
+    pub(super) took: Duration,
+    /// From when on it is taken up again, in elapsed time, and its place among others of that instant.
+    pub(super) again: i64,
+    pub(super) order: u64,
+}
+
+fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
     }
 }
 
@@ -192,12 +228,18 @@ pub(super) struct Firing<C> {
     pub(super) id: JobId,
     pub(super) name: Option<Arc<str>>,
     pub(super) body: Body<C>,
-    pub(super) stop: Arc<AtomicBool>,
-    /// By the wall clock.
-    pub(super) due: Due,
+    pub(super) signals: Arc<Signals>,
+    pub(super) start: Start,
     pub(super) follows: Option<(Arc<RunFacts>, Value)>,
     /// Whether its schedule counts from its end.
     pub(super) counts_from_end: bool,
+}
+
+/// Whether a run begins or goes on.
+pub(super) enum Start {
+    /// It makes up for these, by the wall clock.
+    New(Due),
+    Again(Box<Open>),
 }
 
 /// What comes next of the jobs that are due.
@@ -218,8 +260,14 @@ pub(super) struct Table<C> {
     count: usize,
     elapsed: Queue,
     wall: Queue,
+    /// How many jobs are in either queue.
+    waiting: usize,
+    /// Until when jobs were due, by the wall clock, that the last poll put off.
+    pub(super) put_off: Option<i64>,
     /// The order of the next registration.
     order: u64,
+    /// How often a run has yielded.
+    turns: u64,
     pub(super) paused: bool,
     pub(super) watch: Watch,
     /// While a poll goes on: jobs that it may not run any more.
@@ -238,7 +286,10 @@ impl<C> Table<C> {
             count: 0,
             elapsed: Queue::default(),
             wall: Queue::default(),
+            waiting: 0,
+            put_off: None,
             order: 1,
+            turns: 0,
             paused: false,
             watch,
             polling: false,
@@ -302,28 +353,38 @@ impl<C> Table<C> {
         self.hold(id);
     }
 
-    /// Puts a job in its queue, in its place; from outside, or when no more can come of it in this poll.
+    /// Puts a job in its queues, in its place; from outside, or when no more can come of it in this poll.
     pub(super) fn requeue(&mut self, id: JobId) {
         let Some(job) = self.get(id) else { return };
-        let (scale, due, priority) = (job.scale(), job.due(), job.priority);
-        let (queue, other) = match scale {
-            Scale::Elapsed => (&mut self.elapsed, &mut self.wall),
-            Scale::Wall => (&mut self.wall, &mut self.elapsed),
+        let (soon, scheduled, priority) = (job.soon(), job.scheduled(), job.priority);
+        let soon_order = job.open.as_ref().map_or(id.order, |open| open.order);
+        let rank = |due: Option<i64>, order: u64| due.map(|due| Rank { due, priority, order });
+        let (soon, scheduled) = (rank(soon, soon_order), rank(scheduled, id.order));
+        let (elapsed, wall) = match job.scale() {
+            Scale::Elapsed => (earlier(soon, scheduled), None),
+            Scale::Wall => (soon, scheduled),
         };
-        other.remove(id.slot);
-        match due {
-            Some(due) => queue.set(id.slot, Rank { due, priority, order: id.order }),
-            None => {
-                queue.remove(id.slot);
+        self.place(id.slot, elapsed, wall);
+    }
+
+    fn place(&mut self, slot: u32, elapsed: Option<Rank>, wall: Option<Rank>) {
+        let was = self.elapsed.contains(slot) || self.wall.contains(slot);
+        let is = elapsed.is_some() || wall.is_some();
+        for (queue, rank) in [(&mut self.elapsed, elapsed), (&mut self.wall, wall)] {
+            match rank {
+                Some(rank) => queue.set(slot, rank),
+                None => {
+                    queue.remove(slot);
+                }
             }
         }
+        self.waiting = self.waiting + usize::from(is) - usize::from(was);
     }
 
     /// The same, but not before the next poll.
     pub(super) fn hold(&mut self, id: JobId) {
         if self.polling {
-            self.elapsed.remove(id.slot);
-            self.wall.remove(id.slot);
+            self.place(id.slot, None, None);
             self.held.push(id);
         } else {
             self.requeue(id);
@@ -346,15 +407,14 @@ impl<C> Table<C> {
         let Some(job) = self.jobs.get_mut(id.slot as usize).and_then(|place| place.take_if(|job| job.id == id)) else {
             return false;
         };
-        self.elapsed.remove(id.slot);
-        self.wall.remove(id.slot);
+        self.place(id.slot, None, None);
         self.free.push(id.slot);
         self.count -= 1;
-        job.stop.store(true, Ordering::Relaxed);
+        job.signals.stop.store(true, Ordering::Relaxed);
         job.epitaph.write(job.stats, job.last.clone());
         self.events.push(Event::Ended { id, name: job.name.clone() });
         for follower in &job.followers {
-            if self.get(*follower).is_some_and(|job| job.to_follow.is_empty() && !job.running && job.extra.is_none()) {
+            if self.get(*follower).is_some_and(|job| job.to_follow.is_empty() && !job.is_busy() && job.extra.is_none()) {
                 self.remove(*follower);
             }
         }
@@ -366,10 +426,15 @@ impl<C> Table<C> {
     pub(super) fn idle(&self, now: Now) -> Option<i64> {
         let elapsed = self.elapsed.first().map(|(rank, _)| rank.due.saturating_sub(now.elapsed));
         let wall = self.wall.first().map(|(rank, _)| rank.due.saturating_sub(now.wall));
-        match (elapsed, wall) {
-            (Some(elapsed), Some(wall)) => Some(elapsed.min(wall)),
-            (elapsed, wall) => elapsed.or(wall),
-        }
+        earlier(elapsed, wall)
+    }
+
+    /// How many jobs are due, a thousand at most, and the first of them.
+    pub(super) fn due(&self, now: Now) -> Option<(usize, JobId)> {
+        const MOST: usize = 1000;
+        let first = self.jobs.get(self.first_due(now)? as usize)?.as_ref()?.id;
+        let jobs = self.elapsed.due(now.elapsed, MOST) + self.wall.due(now.wall, MOST);
+        Some((jobs.min(MOST), first))
     }
 
     /// The first of the jobs that are due, by the wall clock's order.
@@ -389,17 +454,23 @@ impl<C> Table<C> {
     pub(super) fn step(&mut self, now: Now) -> Step<C> {
         while let Some(slot) = self.first_due(now) {
             let Some(job) = self.jobs.get_mut(slot as usize).and_then(Option::as_mut) else {
-                self.elapsed.remove(slot);
-                self.wall.remove(slot);
+                self.place(slot, None, None);
                 continue;
             };
             let id = job.id;
-            let at = job.plan.as_ref().map_or(now.wall, |plan| plan.on_scale(now));
-            if let Some(extra) = job.extra.filter(|extra| *extra <= at) {
-                job.extra = None;
-                let due = job.plan.as_ref().map_or(extra, |plan| plan.wall(extra, now));
+            // An occurrence that came while a run goes on is seen to before that run's next turn.
+            let overlaps = job.open.is_some() && job.scheduled().is_some_and(|due| due <= job.on_scale(now));
+            if let Some(soon) = job.soon().filter(|soon| !overlaps && *soon <= now.elapsed) {
+                let start = match job.open.take() {
+                    Some(open) => Start::Again(open),
+                    None => {
+                        job.extra = None;
+                        let followed = job.to_follow.front().map(|(facts, _)| to_nanos(&facts.due));
+                        Start::New(Due::only(followed.unwrap_or(soon.saturating_add(now.ahead()))))
+                    }
+                };
                 self.requeue(id);
-                if let Some(firing) = self.take(id, Due::only(due)) {
+                if let Some(firing) = self.take(id, start) {
                     return Step::Run(firing);
                 }
                 continue;
@@ -452,17 +523,34 @@ impl<C> Table<C> {
             self.remove_if_over(id);
             return None;
         };
+        if self.get(id).is_some_and(|job| job.open.is_some()) {
+            self.overlapped(id, run);
+            return None;
+        }
         if run.folded > 1 {
             self.events.push(Event::Folded { id, name, occurrences: run.folded, since });
         }
-        self.take(id, run)
+        self.take(id, Start::New(run))
+    }
+
+    /// An occurrence came while an earlier run was going on: it is skipped.
+    fn overlapped(&mut self, id: JobId, run: Due) {
+        let Some(job) = self.get_mut(id) else { return };
+        job.stats.dropped = job.stats.dropped.saturating_add(run.folded);
+        let (name, since) = (job.name.clone(), from_nanos(run.first));
+        let because = DropReason::Overlapped;
+        self.events.push(Event::Dropped { id, name, occurrences: run.folded, since, because });
     }
 
     /// Ends a job that has no occurrence left and nothing else to do.
     fn remove_if_over(&mut self, id: JobId) {
         let upstream_gone = |job: &Job<C>| job.follows.is_none_or(|upstream| self.get(upstream).is_none());
         let over = self.get(id).is_some_and(|job| {
-            job.next.is_none() && job.extra.is_none() && job.to_follow.is_empty() && (job.plan.is_some() || upstream_gone(job))
+            job.next.is_none()
+                && job.extra.is_none()
+                && job.open.is_none()
+                && job.to_follow.is_empty()
+                && (job.plan.is_some() || upstream_gone(job))
         });
         if over {
             self.remove(id);
@@ -470,20 +558,27 @@ impl<C> Table<C> {
     }
 
     /// Takes a job's body out for a run.
-    pub(super) fn take(&mut self, id: JobId, due: Due) -> Option<Firing<C>> {
+    pub(super) fn take(&mut self, id: JobId, mut start: Start) -> Option<Firing<C>> {
         let job = self.get_mut(id)?;
         let body = job.body.take()?;
         job.running = true;
-        let follows = job.to_follow.pop_front();
+        let follows = match &mut start {
+            Start::New(_) => {
+                job.signals.reset();
+                job.to_follow.pop_front()
+            }
+            Start::Again(open) => open.follows.take(),
+        };
         let counts_from_end = job.plan.as_ref().is_some_and(|plan| plan.schedule.spec().after_completion);
-        let (name, stop) = (job.name.clone(), job.stop.clone());
-        Some(Firing { id, name, body, stop, due, follows, counts_from_end })
+        let (name, signals) = (job.name.clone(), job.signals.clone());
+        Some(Firing { id, name, body, signals, start, follows, counts_from_end })
     }
 
     /// A job has more to follow: it runs again in the same poll.
     fn follow(&mut self, id: JobId, facts: Arc<RunFacts>, value: Value) {
+        let now = self.watch.last();
+        let due = to_nanos(&facts.due).saturating_sub(now.ahead()).min(now.elapsed);
         let Some(job) = self.get_mut(id) else { return };
-        let due = to_nanos(&facts.due);
         job.to_follow.push_back((facts, value));
         if job.extra.is_none() {
             job.extra = Some(due);
@@ -491,8 +586,21 @@ impl<C> Table<C> {
         self.requeue(id);
     }
 
+    /// Puts a job back whose run has more to do. Gives the body back if the job is gone.
+    pub(super) fn yielded(&mut self, id: JobId, body: Body<C>, mut open: Open) -> Option<Body<C>> {
+        self.turns += 1;
+        open.order = AFTER_ALL_JOBS + self.turns;
+        let Some(job) = self.get_mut(id) else { return Some(body) };
+        job.body = Some(body);
+        job.running = false;
+        job.open = Some(Box::new(open));
+        self.hold(id);
+        None
+    }
+
     /// Puts a job back after its run, and sets off the runs that follow. Gives the body back if the job is gone.
     pub(super) fn finish(&mut self, id: JobId, body: Body<C>, end: End) -> Option<Body<C>> {
+        let now = self.watch.last();
         let Some(job) = self.get_mut(id) else { return Some(body) };
         let took = end.last.took;
         job.body = Some(body);
@@ -513,10 +621,11 @@ impl<C> Table<C> {
             *left -= 1;
         }
         let over = end.cancel || job.runs_left == Some(0);
-        let more = job.to_follow.front().map(|(facts, _)| to_nanos(&facts.due));
+        let more = job.to_follow.front().map(|(facts, _)| to_nanos(&facts.due).saturating_sub(now.ahead()).min(now.elapsed));
         if job.extra.is_none() {
             job.extra = more;
         }
+        let waits = job.extra.is_some();
         if let Some(value) = end.value.filter(|_| !job.followers.is_empty()) {
             let facts = Arc::new(end.facts);
             let mut followers = std::mem::take(&mut job.followers);
@@ -534,7 +643,7 @@ impl<C> Table<C> {
         if over {
             self.remove(id);
         } else {
-            if end.restart.is_some() || more.is_some() {
+            if end.restart.is_some() || waits {
                 self.requeue(id);
             }
             self.remove_if_over(id);
@@ -586,7 +695,7 @@ impl<C> Table<C> {
     }
 
     pub(super) fn queued(&self) -> usize {
-        self.elapsed.len() + self.wall.len()
+        self.waiting
     }
 }
 
