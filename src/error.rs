@@ -62,6 +62,8 @@ pub enum Error {
     },
     #[error("the scheduler is gone; keep a clone of it for as long as its jobs are needed")]
     SchedulerGone,
+    #[error("the scheduler was shut down; register jobs with another one")]
+    ShutDown,
     #[error("the job is gone: it was cancelled, or has had its last run; register it again")]
     JobGone,
     #[error("the job followed belongs to another scheduler; follow a job of this one")]

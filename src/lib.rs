@@ -57,7 +57,7 @@ pub use job::{JobHandle, JobId, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
 pub use policy::Missed;
 pub use run::{BoxError, JobResult, LateBy, Outcome, Progress, RunFacts};
 pub use schedule::{Dialect, OnFold, OnGap, Schedule, Shift, Trigger, Upcoming, Zone};
-pub use scheduler::{Following, Overrun, Registering, Run, Scheduler, SchedulerBuilder, Tick};
+pub use scheduler::{Following, Overrun, Registering, Run, Scheduler, SchedulerBuilder, Spawned, Tick};
 
 /// Compile-time promises.
 const _: () = {

@@ -417,3 +417,136 @@ fn a_late_run_says_who_held_it_up() {
     world.clock.suspend(2 * HOUR);
     assert_eq!(since(world.polled()).split(" by ").nth(1), Some("Suspend"));
 }
+
+#[test]
+fn a_wait_ends_by_whatever_comes_first() {
+    // Nobody sleeps here: an hour is never waited for.
+    let world = World::new();
+    assert!(!world.scheduler.wait(Duration::ZERO), "time is up");
+    world.scheduler.wake();
+    assert!(world.scheduler.wait(HOUR), "a wake is not lost if nobody waits yet");
+    world.scheduler.every(1).hour().do_(world.noting("ran")).unwrap();
+    world.clock.advance(HOUR);
+    assert!(world.scheduler.wait(HOUR), "a job is due");
+    assert_eq!(world.polled(), "ran");
+    let ways: [fn(&World); 4] = [
+        |world| world.scheduler.wake(),
+        |world| drop(world.scheduler.every(2).hours().do_(|| ()).unwrap()),
+        |world| world.scheduler.resume(),
+        |world| drop(world.scheduler.shutdown(Duration::ZERO)),
+    ];
+    for way in ways {
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| world.scheduler.wait(HOUR));
+            // Early or late, a wait that has begun ends.
+            while !waiting.is_finished() {
+                way(&world);
+                std::thread::yield_now();
+            }
+        });
+    }
+    assert!(matches!(world.scheduler.every(1).hour().do_(|| ()), Err(Error::ShutDown)));
+    assert!(world.scheduler.wait(HOUR), "after the end there is nothing to wait for");
+    assert_eq!(world.after(9 * HOUR), "", "after the end nothing runs");
+}
+
+#[test]
+fn foreign_loops_are_told_when_to_look_again() {
+    let world = World::new();
+    let (scheduler, log) = (world.scheduler.clone(), world.log.clone());
+    world.scheduler.on_change(move || log.lock().push(format!("{:?}", scheduler.idle())));
+    world.scheduler.on_change(|| panic!("a callback"));
+    let job = world.scheduler.every(1).hour().do_(|| ()).unwrap();
+    job.pause();
+    job.resume();
+    job.run_now();
+    job.reschedule("every 3 hours".parse().unwrap()).unwrap();
+    let told = std::mem::take(&mut *world.log.lock()).join(" ");
+    assert_eq!(told, "Some(3600s) Some(3600s) Some(0ns) Some(0ns)");
+    assert_eq!(world.after(HOUR), "", "a poll by itself changes nothing from outside");
+}
+
+#[test]
+fn a_thread_of_its_own_runs_the_jobs_and_gives_the_host_back() {
+    let scheduler: Scheduler<Vec<u32>> = Scheduler::builder().build();
+    let (tell, told) = std::sync::mpsc::channel();
+    let thread = scheduler.spawn_with(vec![1]).unwrap();
+    let add = move |run: &mut punctual::Run<'_, Vec<u32>>| {
+        run.host().push(2);
+        tell.send(())
+    };
+    scheduler.reboot().do_with(add).unwrap();
+    told.recv().unwrap();
+    assert_eq!(thread.stop(), Some(vec![1, 2]));
+
+    // Dropped by one of its own jobs it does not wait for itself.
+    let held = Arc::new(Mutex::new(None));
+    let (tell, told) = std::sync::mpsc::channel();
+    let hold = held.clone();
+    let job = scheduler.every(1).millisecond().do_(move || {
+        if let Some(thread) = hold.lock().take() {
+            drop::<punctual::Spawned<Vec<u32>>>(thread);
+            tell.send(()).unwrap();
+        }
+    });
+    *held.lock() = Some(scheduler.spawn_with(Vec::new()).unwrap());
+    told.recv().unwrap();
+    job.unwrap().cancel();
+}
+
+#[test]
+fn a_shutdown_names_what_did_not_end() {
+    let world = World::new();
+    let yields = world.scheduler.every(1).hour().named("steps").do_(|| Outcome::Yield).unwrap();
+    world.scheduler.every(2).hours().do_(world.noting("never")).unwrap();
+    let log = world.log.clone();
+    let asks = world.scheduler.every(1).hour().named("asks").do_with(move |run| {
+        let left = run.scheduler().shutdown(HOUR);
+        let names: Vec<_> = left.iter().filter_map(|job| job.name.as_deref()).collect();
+        log.lock().push(format!("{names:?} {}", run.should_stop()));
+    });
+    asks.unwrap();
+    world.scheduler.every(1).hour().do_(world.noting("nor this")).unwrap();
+    assert_eq!(world.after(HOUR), r#"["steps", "asks"] true"#);
+    assert_eq!(world.after(HOUR), "");
+    assert_eq!(world.scheduler.shutdown(HOUR).iter().map(|job| job.id).collect::<Vec<_>>(), [yields.id()]);
+    assert_eq!(world.scheduler.idle(), None);
+
+    // A run in another thread is asked to stop, and waited for.
+    let world = World::new();
+    let (tell, told) = std::sync::mpsc::channel();
+    let long = world.scheduler.every(1).hour().do_with(move |run| {
+        tell.send(()).unwrap();
+        while !run.should_stop() {
+            std::thread::yield_now();
+        }
+    });
+    world.clock.advance(HOUR);
+    std::thread::scope(|scope| {
+        scope.spawn(|| world.polled());
+        told.recv().unwrap();
+        assert!(world.scheduler.shutdown(HOUR).is_empty());
+    });
+    assert_eq!(long.unwrap().stats().runs, 1);
+}
+
+#[test]
+fn what_a_refused_job_holds_is_dropped_with_no_lock_held() {
+    struct Asks(Scheduler, Arc<Mutex<Vec<String>>>);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            self.1.lock().push(format!("dropped beside {} jobs", self.0.len()));
+        }
+    }
+    let world = World::new();
+    let gone = world.scheduler.every(1).hour().do_(|| ()).unwrap();
+    gone.cancel();
+    let asks = Asks(world.scheduler.clone(), world.log.clone());
+    assert!(matches!(
+        world.scheduler.following(&gone).do_(move || {
+            let _ = &asks;
+        }),
+        Err(Error::JobGone)
+    ));
+    assert_eq!(world.polled(), "dropped beside 0 jobs");
+}

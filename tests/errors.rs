@@ -103,6 +103,9 @@ fn given() -> Vec<(String, Error)> {
     for text in texts {
         row(&format!("{text:?}"), text.parse::<Schedule>().map(drop));
     }
+    let ended: Scheduler = Scheduler::new();
+    let _ = ended.shutdown(Duration::ZERO);
+    row("every(1).hour() after shutdown", ended.every(1).hour().do_(|| ()).map(drop));
     row("a text of 5,000 bytes", "every ".repeat(900).parse::<Schedule>().map(drop));
     row("20 parentheses", "(".repeat(20).parse::<Schedule>().map(drop));
     rows
@@ -135,6 +138,7 @@ fn the_golden_file_holds_every_text() {
         "ZeroTimes",
         "NeverRuns",
         "SchedulerGone",
+        "ShutDown",
         "JobGone",
         "OtherScheduler",
         "ZeroCatchUp",

@@ -1,12 +1,13 @@
 //! The host's side: it joins clock, queue and jobs.
 //!
 //! A [`Scheduler`] is a handle on shared state. [`table`] is what the lock guards, pure bookkeeping; [`poll`] takes jobs out
-//! of it, runs them with the lock free, and puts them back; [`register`] is how jobs come in.
+//! of it, runs them with the lock free, and puts them back; [`register`] is how jobs come in; [`wait`] is rest and end.
 
 mod poll;
 mod register;
 mod run;
 mod table;
+mod wait;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,11 +16,12 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 pub use poll::{Overrun, Tick};
 pub use register::{Following, Registering};
 pub use run::Run;
+pub use wait::Spawned;
 
 use crate::builder::{Every, When};
 use crate::clock::{Changes, Clock, Look, Now, SystemClock, Watch};
@@ -28,7 +30,7 @@ use crate::event::{Event, Failure};
 use crate::job::{Control, JobHandle, JobId, JobSnapshot, Jobs};
 use crate::policy::Missed;
 use crate::schedule::{Schedule, Trigger, Zone, from_nanos};
-use table::{Plan, Table};
+use table::{Job, Plan, Table};
 
 /// A set of jobs and their due times, run by the host's own loop.
 ///
@@ -91,10 +93,14 @@ pub(crate) struct Shared<C> {
     seed: u64,
     table: Mutex<Table<C>>,
     polling: AtomicBool,
+    /// With `table`: something was asked for from outside, or a poll ended.
+    changed: Condvar,
     observers: RwLock<Vec<Arc<Observer>>>,
+    callbacks: RwLock<Vec<Arc<Callback>>>,
 }
 
 type Observer = dyn Fn(&Event) + Send + Sync;
+type Callback = dyn Fn() + Send + Sync;
 
 /// Makes a [`Scheduler`] with other than the usual settings.
 #[must_use = "a builder does nothing until `build`"]
@@ -169,7 +175,9 @@ impl<C: 'static> SchedulerBuilder<C> {
             seed: self.seed,
             table: Mutex::new(Table::new(watch)),
             polling: AtomicBool::new(false),
+            changed: Condvar::new(),
             observers: RwLock::default(),
+            callbacks: RwLock::default(),
         }))
     }
 }
@@ -209,14 +217,28 @@ pub(crate) fn drop_quietly<T>(value: T) {
 impl<C> Shared<C> {
     /// Does something to the table, and then, with the lock free, what comes of it.
     fn with<R>(&self, change: impl FnOnce(&mut Table<C>) -> R) -> R {
-        let (result, ended, events) = {
+        let (result, ended, events, asked) = {
             let mut table = self.table.lock();
+            let news = table.news;
             let result = change(&mut table);
-            (result, std::mem::take(&mut table.ended), std::mem::take(&mut table.events))
+            (result, std::mem::take(&mut table.ended), std::mem::take(&mut table.events), table.news != news)
         };
         ended.into_iter().for_each(drop_quietly);
         events.iter().for_each(|event| self.tell(event));
+        if asked {
+            self.changed.notify_all();
+            let callbacks = { self.callbacks.read().clone() };
+            for callback in callbacks {
+                drop_quietly(catch_unwind(AssertUnwindSafe(|| callback())));
+            }
+        }
         result
+    }
+
+    /// Takes a job in. One that is refused is dropped with the lock free, since it holds what is the user's.
+    fn admit(&self, job: Job<C>) -> Result<(), Error> {
+        let mut job = Some(job);
+        self.with(|table| table.admit(&mut job))
     }
 
     fn tell(&self, event: &Event) {
@@ -235,7 +257,7 @@ impl<C> Shared<C> {
         if changes != Changes::default() {
             return None;
         }
-        let idle = if table.paused { None } else { table.idle(now) };
+        let idle = table.idle(now);
         idle.is_none_or(|idle| idle > 0).then(|| (idle, table.queued()))
     }
 
@@ -349,7 +371,7 @@ impl<C: 'static> Scheduler<C> {
         self.0.with(|table| table.ids(Some(tag.as_ref())).into_iter().filter(|id| table.remove(*id)).count())
     }
 
-    /// When the next job is due, by the wall clock; `None` if there is none.
+    /// When the next job is due, by the wall clock; `None` if there is none or the scheduler is paused.
     pub fn next_run(&self) -> Option<DateTime<Utc>> {
         let now = self.0.now();
         self.0.table.lock().idle(now).map(|idle| from_nanos(now.wall.saturating_add(idle)))
@@ -363,8 +385,7 @@ impl<C: 'static> Scheduler<C> {
     /// How long until the next job is due; zero if one is, `None` if there is none or the scheduler is paused.
     pub fn idle(&self) -> Option<Duration> {
         let now = self.0.now();
-        let table = self.0.table.lock();
-        if table.paused { None } else { table.idle(now).map(|idle| Duration::from_nanos(idle.max(0) as u64)) }
+        self.0.table.lock().idle(now).map(|idle| Duration::from_nanos(idle.max(0) as u64))
     }
 
     /// Whether there are no jobs.
@@ -384,7 +405,10 @@ impl<C: 'static> Scheduler<C> {
 
     /// Goes on after [`pause`](Self::pause).
     pub fn resume(&self) {
-        self.0.table.lock().paused = false;
+        self.0.with(|table| {
+            table.paused = false;
+            table.news += 1;
+        });
     }
 
     /// Whether it is paused.
@@ -444,10 +468,10 @@ impl<C: 'static> Control for Shared<C> {
                     job.next = next.or(job.next);
                     job.searched = from;
                 }
-                table.hold(id);
+                table.asked(id);
             });
         } else if !paused {
-            self.with(|table| table.hold(id));
+            self.with(|table| table.asked(id));
         }
         true
     }
@@ -461,7 +485,7 @@ impl<C: 'static> Control for Shared<C> {
                 return false;
             }
             job.extra = Some(now.elapsed);
-            table.hold(id);
+            table.asked(id);
             true
         })
     }
@@ -479,10 +503,10 @@ impl<C: 'static> Control for Shared<C> {
             let job = table.get_mut(id).ok_or(Error::JobGone)?;
             job.runs_left = plan.schedule.spec().times;
             job.searched = plan.on_scale(now);
-            job.extra = plan.schedule.spec().immediately.then_some(now.elapsed);
+            job.extra = job.extra.or(plan.schedule.spec().immediately.then_some(now.elapsed));
             job.next = next;
             job.plan = Some(plan);
-            table.hold(id);
+            table.asked(id);
             Ok(())
         })
     }

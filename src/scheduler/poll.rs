@@ -102,6 +102,7 @@ impl<C> Drop for Polling<'_, C> {
     fn drop(&mut self) {
         self.0.with(|table| table.end_poll());
         self.0.polling.store(false, Ordering::Release);
+        self.0.changed.notify_all();
     }
 }
 
@@ -173,7 +174,7 @@ impl<C: 'static> Scheduler<C> {
                 let ready = table
                     .get(id)
                     .is_some_and(|job| !job.paused && job.open.is_none() && (job.follows.is_none() || !job.to_follow.is_empty()));
-                if ready { table.take(id, Start::New(Due::only(now.wall))) } else { None }
+                if ready && !table.closed { table.take(id, Start::New(Due::only(now.wall))) } else { None }
             });
             if let Some(firing) = firing {
                 poll.fire(firing, host);
@@ -216,7 +217,7 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn put_off(&mut self) {
         let now = self.now;
         let put_off = self.scheduler.0.with(|table| {
-            let (jobs, first) = table.due(now)?;
+            let (jobs, first) = table.due(now).filter(|_| !table.paused && !table.closed)?;
             table.put_off = Some(now.wall);
             table.events.push(Event::PutOff { jobs, first });
             Some(jobs)
@@ -228,7 +229,7 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn next_firing(&mut self) -> Option<Firing<C>> {
         let shared = &*self.scheduler.0;
         loop {
-            let step = shared.with(|table| if table.paused { Step::Nothing } else { table.step(self.now) });
+            let step = shared.with(|table| table.step(self.now));
             let (id, plan, due) = match step {
                 Step::Nothing => return None,
                 Step::Run(firing) => return Some(firing),
@@ -352,8 +353,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         let shared = &*self.scheduler.0;
         let now = shared.now();
         let table = shared.table.lock();
-        let idle = if table.paused { None } else { table.idle(now) };
-        let Tick { left, next, .. } = Tick::quiet(idle, table.queued(), false);
+        let Tick { left, next, .. } = Tick::quiet(table.idle(now), table.queued(), false);
         Tick { left, next, ..self.tick }
     }
 }

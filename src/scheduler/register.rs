@@ -147,7 +147,7 @@ impl<C: 'static> When<Registering<C>> {
         entry.extra = (spec.immediately || plan.schedule.is_reboot()).then_some(now.elapsed);
         entry.runs_left = spec.times;
         entry.plan = Some(plan);
-        shared.with(|table| table.insert(entry));
+        shared.admit(entry)?;
         Ok(handle)
     }
 }
@@ -319,23 +319,15 @@ impl<T: Send + Sync + 'static, C: 'static> Following<T, C> {
         if !Weak::ptr_eq(&self.control, &Arc::downgrade(&own)) {
             return Err(if self.control.strong_count() == 0 { Error::SchedulerGone } else { Error::OtherScheduler });
         }
-        let (id, mut entry, handle) =
+        let (_, mut entry, handle) =
             self.scheduler.entry(self.options, move |run, followed: Option<Arc<dyn Any + Send + Sync>>| {
                 // The table hands a job only what the job it follows returned, which is a `T`.
                 let value = followed.and_then(|value| value.downcast::<T>().ok());
                 value.map(|value| job(run, &value)).map_or(Unfollowed::Nothing, Unfollowed::Ran)
             });
         entry.follows = Some(self.upstream);
-        shared.with(|table| match table.get(self.upstream) {
-            Some(_) => {
-                table.insert(entry);
-                Ok(handle)
-            }
-            None => {
-                table.release(id);
-                Err(Error::JobGone)
-            }
-        })
+        shared.admit(entry)?;
+        Ok(handle)
     }
 }
 

@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use super::Run;
 use crate::clock::{Changes, Now, Watch};
+use crate::error::Error;
 use crate::event::{DropReason, Event};
 use crate::job::{Epitaph, JobId, JobSnapshot, LastRun, RunEnd, Stats};
 use crate::policy::{Due, Missed, Verdict};
@@ -269,9 +271,14 @@ pub(super) struct Table<C> {
     /// How often a run has yielded.
     turns: u64,
     pub(super) paused: bool,
+    /// Shut down: no further run starts, and none is registered.
+    pub(super) closed: bool,
+    /// How often something was asked for from outside, and whether a wait is to end for nothing else.
+    pub(super) news: u64,
+    pub(super) woken: bool,
     pub(super) watch: Watch,
     /// While a poll goes on: jobs that it may not run any more.
-    polling: bool,
+    pub(super) poller: Option<ThreadId>,
     held: Vec<JobId>,
     /// Jobs that have ended, to be dropped once the lock is free; and what there is to tell.
     pub(super) ended: Vec<Job<C>>,
@@ -291,8 +298,11 @@ impl<C> Table<C> {
             order: 1,
             turns: 0,
             paused: false,
+            closed: false,
+            news: 0,
+            woken: false,
             watch,
-            polling: false,
+            poller: None,
             held: Vec::new(),
             ended: Vec::new(),
             events: Vec::new(),
@@ -339,7 +349,21 @@ impl<C> Table<C> {
         self.free.push(id.slot);
     }
 
-    pub(super) fn insert(&mut self, job: Job<C>) {
+    /// Takes a job in, unless nothing more is taken or the job is gone that it would follow; then it is left where it is.
+    pub(super) fn admit(&mut self, job: &mut Option<Job<C>>) -> Result<(), Error> {
+        let Some(candidate) = job else { return Ok(()) };
+        let orphan = candidate.follows.is_some_and(|upstream| self.get(upstream).is_none());
+        if self.closed || orphan {
+            self.release(candidate.id);
+            return Err(if self.closed { Error::ShutDown } else { Error::JobGone });
+        }
+        if let Some(job) = job.take() {
+            self.insert(job);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, job: Job<C>) {
         let id = job.id;
         if let Some(upstream) = job.follows {
             if let Some(upstream) = self.get_mut(upstream) {
@@ -350,7 +374,21 @@ impl<C> Table<C> {
             *place = Some(job);
             self.count += 1;
         }
+        self.asked(id);
+    }
+
+    /// Something was asked for from outside: a job goes to its place, and those that wait are told.
+    pub(super) fn asked(&mut self, id: JobId) {
+        self.news += 1;
         self.hold(id);
+    }
+
+    /// Lets no further run start, and asks those that go on to stop.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        for job in self.jobs.iter().flatten().filter(|job| job.is_busy()) {
+            job.signals.stop.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Puts a job in its queues, in its place; from outside, or when no more can come of it in this poll.
@@ -383,7 +421,7 @@ impl<C> Table<C> {
 
     /// The same, but not before the next poll.
     pub(super) fn hold(&mut self, id: JobId) {
-        if self.polling {
+        if self.poller.is_some() {
             self.place(id.slot, None, None);
             self.held.push(id);
         } else {
@@ -392,11 +430,11 @@ impl<C> Table<C> {
     }
 
     pub(super) fn begin_poll(&mut self) {
-        self.polling = true;
+        self.poller = Some(std::thread::current().id());
     }
 
     pub(super) fn end_poll(&mut self) {
-        self.polling = false;
+        self.poller = None;
         for id in std::mem::take(&mut self.held) {
             self.requeue(id);
         }
@@ -422,8 +460,11 @@ impl<C> Table<C> {
         true
     }
 
-    /// How long until a job is due, in nanoseconds; negative if it is overdue.
+    /// How long until a job is due, in nanoseconds; negative if it is overdue. `None` while none is to start.
     pub(super) fn idle(&self, now: Now) -> Option<i64> {
+        if self.paused || self.closed {
+            return None;
+        }
         let elapsed = self.elapsed.first().map(|(rank, _)| rank.due.saturating_sub(now.elapsed));
         let wall = self.wall.first().map(|(rank, _)| rank.due.saturating_sub(now.wall));
         earlier(elapsed, wall)
@@ -452,6 +493,9 @@ impl<C> Table<C> {
 
     /// Goes on with the jobs that are due, up to the next one that runs.
     pub(super) fn step(&mut self, now: Now) -> Step<C> {
+        if self.paused || self.closed {
+            return Step::Nothing;
+        }
         while let Some(slot) = self.first_due(now) {
             let Some(job) = self.jobs.get_mut(slot as usize).and_then(Option::as_mut) else {
                 self.place(slot, None, None);
