@@ -356,6 +356,12 @@ impl<T> When<T> {
         When::ready(Schedule::reboot(), target).note(error)
     }
 
+    /// The same schedule, for something else.
+    pub(crate) fn retarget<U>(self, change: impl FnOnce(T) -> U) -> When<U> {
+        let When { base, weekdays, months, days, places, aligned, clauses, deadline, mistake, target } = self;
+        When { base, weekdays, months, days, places, aligned, clauses, deadline, mistake, target: change(target) }
+    }
+
     /// Keeps the first mistake.
     fn note(mut self, mistake: Error) -> Self {
         self.mistake.get_or_insert(mistake);

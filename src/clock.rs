@@ -157,6 +157,16 @@ pub enum ClockChange {
     SteppedBack(Duration),
 }
 
+impl std::fmt::Display for ClockChange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ClockChange::Suspended(time) => write!(f, "the machine was asleep for {time:?}"),
+            ClockChange::SteppedForward(by) => write!(f, "the wall clock was set ahead by {by:?}"),
+            ClockChange::SteppedBack(by) => write!(f, "the wall clock was set back by {by:?}"),
+        }
+    }
+}
+
 /// A look at the clocks, in nanoseconds: the wall's, and elapsed time on a scale that began as the wall's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Now {
@@ -197,6 +207,11 @@ impl Watch {
             boot,
             now: Now { wall, elapsed: wall, slept: 0, stepped: 0 },
         }
+    }
+
+    /// The monotonic clock at the last look.
+    pub(crate) fn monotonic(&self) -> i64 {
+        self.monotonic
     }
 
     /// What the last look gave.

@@ -68,6 +68,18 @@ pub enum Error {
     JobGone,
     #[error("the job followed belongs to another scheduler; follow a job of this one")]
     OtherScheduler,
+    #[error("following this job would close a circle: {path}; each would set off the next for ever")]
+    Circle { path: String },
+    #[error("a job that follows others runs with their results; also_after is for jobs with a schedule: use following_any")]
+    NoSchedule,
+    #[error("the limit {name:?} lets {known} and was given {given}; use the same numbers for all jobs, or another name")]
+    LimitDiffers { name: String, known: String, given: String },
+    #[error("{word} of 0 would let nothing run; write 1 or more")]
+    ZeroOfMany { word: &'static str },
+    #[error("overlap(Allow {{ .. }}) needs runs beside each other, and this job runs on the polling thread; add background()")]
+    AllowInline,
+    #[error("there is no tokio runtime here; register the job within one, or use do_future with a way to spawn")]
+    NoRuntime,
     #[error("missed(RunAll {{ most: 0 }}) would make up for nothing; write 1 or more, or Missed::Skip")]
     ZeroCatchUp,
 }

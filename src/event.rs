@@ -8,16 +8,91 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::ClockChange;
-use crate::job::JobId;
+use crate::job::{JobId, RunEnd};
+use crate::run::RunFacts;
 
-/// Something that happened. Observers are called on the thread that polls, between jobs, with no lock held.
+/// Something that happened. `Display` gives one line, for logs.
+///
+/// A run's life: due, (blocked,) started, (failed, retried, started ..,) ended. An occurrence that does not become a run is
+/// dropped.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
-    /// A run ended in an error or a panic.
+    /// A job was registered.
+    Registered {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+    },
+    /// An occurrence came due and is to become a run.
+    Due {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+        /// When it was due.
+        due: DateTime<Utc>,
+    },
+    /// What is due cannot start yet. It is not lost: it starts as soon as it can.
+    Blocked {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+        /// What holds it back.
+        by: Blocked,
+    },
+    /// An attempt started: on the polling thread, or by being handed over.
+    Started(RunFacts),
+    /// A run ended, after its last attempt.
+    Ended {
+        /// What was known of it.
+        run: RunFacts,
+        /// How it ended.
+        end: RunEnd,
+        /// How long its last attempt took.
+        took: Duration,
+    },
+    /// An attempt ended badly.
     Failed(Failure),
+    /// A run that failed is to be tried again.
+    Retried {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+        /// When the run was due.
+        due: DateTime<Utc>,
+        /// Which attempt it will be.
+        attempt: u32,
+        /// How long it waits before.
+        wait: Duration,
+    },
+    /// A run took longer than its time limit. On the polling thread it is over; in the background it has been told to
+    /// stop, and if it goes on all the same there will be an [`Event::Stray`] when it ends.
+    TimedOut {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+        /// When the run was due.
+        due: DateTime<Utc>,
+        /// The limit.
+        limit: Duration,
+    },
+    /// A background run that had been given up (timed out, cancelled, its job removed) has ended at last. Its result is
+    /// thrown away.
+    Stray {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+        /// How long it took.
+        took: Duration,
+    },
     /// A run made up for several occurrences.
-    Folded {
+    Missed {
         /// The job.
         id: JobId,
         /// Its name.
@@ -56,8 +131,24 @@ pub enum Event {
         /// For how long.
         by: Duration,
     },
+    /// A job was paused since so many of its runs in a row ended badly: see `pause_after_failures`.
+    Paused {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+        /// How many.
+        failures: u32,
+    },
     /// The machine slept, or its wall clock was set.
     Clock(ClockChange),
+    /// The host polls too seldom for its jobs: see [`SchedulerBuilder::host_late`](crate::SchedulerBuilder::host_late).
+    HostLate {
+        /// How late the first job was that this poll found due.
+        by: Duration,
+        /// How long ago the poll before was.
+        gap: Duration,
+    },
     /// The wall clock was set back by more than a day past the job's last due time: it follows the clock anew.
     Reanchored {
         /// The job.
@@ -67,13 +158,31 @@ pub enum Event {
         /// When it is due now.
         next: Option<DateTime<Utc>>,
     },
-    /// A job ended: cancelled, out of occurrences, or after its last run.
-    Ended {
+    /// A job left the scheduler.
+    Removed {
         /// The job.
         id: JobId,
         /// Its name.
         name: Option<Arc<str>>,
+        /// Why.
+        because: RemoveReason,
     },
+}
+
+/// What holds back a job that is due.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Blocked {
+    /// Its condition does not hold: `when`.
+    Condition,
+    /// It may not start at this time of day: `run_between`.
+    Window,
+    /// Its last run started too short a time ago: `spacing`.
+    Spacing,
+    /// Other runs hold the limit of this name: `mutex`, `at_most`, `rate`.
+    Limit(Arc<str>),
+    /// The executor has no room.
+    PoolFull,
 }
 
 /// Why occurrences were dropped.
@@ -88,9 +197,29 @@ pub enum DropReason {
     Deadline,
     /// An earlier run was still going on.
     Overlapped,
+    /// The run to follow had ended too long ago: `within`.
+    Stale,
 }
 
-/// A run that ended in an error or a panic. `Display` gives one line.
+/// Why a job left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RemoveReason {
+    /// By its handle, or with `clear`.
+    Cancelled,
+    /// By its own [`Outcome::Cancel`](crate::Outcome::Cancel).
+    ByItself,
+    /// It has had its last run: no occurrence is left, or it has run as often as `times` lets it.
+    Over,
+    /// The deadline of `until` has passed.
+    Deadline,
+    /// The job that it followed is gone.
+    Upstream(JobId),
+    /// Its schedule's own code panicked.
+    Panicked,
+}
+
+/// An attempt that ended badly. `Display` gives one line.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Failure {
@@ -100,6 +229,8 @@ pub struct Failure {
     pub name: Option<Arc<str>>,
     /// When the run was due.
     pub due: DateTime<Utc>,
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
     /// What went wrong.
     pub kind: FailureKind,
 }
@@ -110,8 +241,14 @@ pub struct Failure {
 pub enum FailureKind {
     /// The job returned an error.
     Error(Arc<dyn StdError + Send + Sync>),
-    /// The job, or the schedule's own code, panicked with this message.
+    /// The job, its condition or its schedule's own code panicked with this message.
     Panic(String),
+    /// It took longer than this limit.
+    TimedOut(Duration),
+    /// It asked to be tried again: [`Outcome::Retry`](crate::Outcome::Retry).
+    Retry,
+    /// The executor dropped it without running it.
+    Lost,
 }
 
 impl fmt::Display for FailureKind {
@@ -127,16 +264,115 @@ impl fmt::Display for FailureKind {
                 Ok(())
             }
             FailureKind::Panic(message) => write!(f, "panicked: {message}"),
+            FailureKind::TimedOut(limit) => write!(f, "took longer than {limit:?}"),
+            FailureKind::Retry => f.write_str("asked to be tried again"),
+            FailureKind::Lost => f.write_str("was dropped by the executor without having been run"),
         }
     }
 }
 
+/// A job as texts name it.
+struct Who<'a>(JobId, &'a Option<Arc<str>>);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(name) => f.write_str(name),
+            None => write!(f, "job {}", self.0),
+        }
+    }
+}
+
+const SECONDS: &str = "%Y-%m-%d %H:%M:%S UTC";
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            Some(name) => write!(f, "{name}")?,
-            None => write!(f, "job {}", self.id)?,
+        let Failure { id, name, due, attempt, kind } = self;
+        write!(f, "{}, due {}", Who(*id, name), due.format(SECONDS))?;
+        if *attempt > 1 {
+            write!(f, ", attempt {attempt}")?;
         }
-        write!(f, ", due {}: {}", self.due.format("%Y-%m-%d %H:%M:%S UTC"), self.kind)
+        write!(f, ": {kind}")
+    }
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blocked::Condition => f.write_str("its condition does not hold"),
+            Blocked::Window => f.write_str("it may not start at this time of day"),
+            Blocked::Spacing => f.write_str("its last run started too short a time ago"),
+            Blocked::Limit(name) => write!(f, "the limit {name:?} is reached"),
+            Blocked::PoolFull => f.write_str("the executor has no room"),
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DropReason::Late => "later than the grace",
+            DropReason::Policy => "missed, and not made up for",
+            DropReason::Deadline => "the deadline had passed",
+            DropReason::Overlapped => "an earlier run was still going on",
+            DropReason::Stale => "the run to follow had ended too long ago",
+        })
+    }
+}
+
+impl fmt::Display for RemoveReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RemoveReason::Cancelled => f.write_str("cancelled"),
+            RemoveReason::ByItself => f.write_str("by itself"),
+            RemoveReason::Over => f.write_str("it has had its last run"),
+            RemoveReason::Deadline => f.write_str("its deadline has passed"),
+            RemoveReason::Upstream(id) => write!(f, "job {id}, which it followed, is gone"),
+            RemoveReason::Panicked => f.write_str("its schedule panicked"),
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Registered { id, name } => write!(f, "{}: registered", Who(*id, name)),
+            Event::Due { id, name, due } => write!(f, "{}: due {}", Who(*id, name), due.format(SECONDS)),
+            Event::Blocked { id, name, by } => write!(f, "{}: held back, {by}", Who(*id, name)),
+            Event::Started(run) => {
+                write!(f, "{}: started", Who(run.id, &run.name))?;
+                if run.attempt > 1 {
+                    write!(f, ", attempt {}", run.attempt)?;
+                }
+                write!(f, ", due {}", run.due.format(SECONDS))?;
+                if run.late.is_zero() { Ok(()) } else { write!(f, ", {:?} late by {:?}", run.late, run.late_by) }
+            }
+            Event::Ended { run, end, took } => write!(f, "{}: {end:?} after {took:?}", Who(run.id, &run.name)),
+            Event::Failed(failure) => failure.fmt(f),
+            Event::Retried { id, name, attempt, wait, .. } => {
+                write!(f, "{}: attempt {attempt} follows in {wait:?}", Who(*id, name))
+            }
+            Event::TimedOut { id, name, limit, .. } => write!(f, "{}: took longer than {limit:?}", Who(*id, name)),
+            Event::Stray { id, name, took } => {
+                write!(f, "{}: a run that had been given up ended after {took:?}", Who(*id, name))
+            }
+            Event::Missed { id, name, occurrences, since } => {
+                write!(f, "{}: one run for {occurrences} occurrences since {}", Who(*id, name), since.format(SECONDS))
+            }
+            Event::Dropped { id, name, occurrences, since, because } => {
+                let since = since.format(SECONDS);
+                write!(f, "{}: {occurrences} dropped since {since}, {because}", Who(*id, name))
+            }
+            Event::PutOff { jobs, first } => write!(f, "the budget is spent: {jobs} jobs put off, the first is job {first}"),
+            Event::Overran { id, name, by } => write!(f, "{}: went on for {by:?} after the budget was spent", Who(*id, name)),
+            Event::Paused { id, name, failures } => write!(f, "{}: paused after {failures} failures in a row", Who(*id, name)),
+            Event::Clock(change) => change.fmt(f),
+            Event::HostLate { by, gap } => write!(f, "the host polled after {gap:?}: the first job was {by:?} late"),
+            Event::Reanchored { id, name, next } => {
+                write!(f, "{}: follows the clock anew", Who(*id, name))?;
+                next.map_or(Ok(()), |next| write!(f, ", next {}", next.format(SECONDS)))
+            }
+            Event::Removed { id, name, because } => write!(f, "{}: removed, {because}", Who(*id, name)),
+        }
     }
 }

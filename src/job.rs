@@ -31,6 +31,7 @@ pub(crate) trait Control: Send + Sync {
     fn set_paused(&self, id: JobId, paused: bool) -> bool;
     fn run_now(&self, id: JobId) -> bool;
     fn reschedule(&self, id: JobId, schedule: Schedule) -> Result<(), Error>;
+    fn also_after(&self, id: JobId, upstream: JobId) -> Result<(), Error>;
     fn snapshot(&self, id: JobId) -> Option<JobSnapshot>;
 }
 
@@ -150,6 +151,19 @@ impl<T> JobHandle<T> {
         self.control.upgrade().ok_or(Error::SchedulerGone)?.reschedule(self.id, schedule)
     }
 
+    /// Lets a job with a schedule also run after each success of another one of the same scheduler, without its result.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Circle`] with the path if that job runs, by way of others, after this one; [`Error::NoSchedule`] if this is a
+    /// job that follows others already; [`Error::JobGone`], [`Error::OtherScheduler`], [`Error::SchedulerGone`].
+    pub fn also_after<U>(&self, upstream: &JobHandle<U>) -> Result<(), Error> {
+        if !Weak::ptr_eq(&self.control, &upstream.control) {
+            return Err(if upstream.control.strong_count() == 0 { Error::SchedulerGone } else { Error::OtherScheduler });
+        }
+        self.control.upgrade().ok_or(Error::SchedulerGone)?.also_after(self.id, upstream.id)
+    }
+
     /// When it is due next; `None` if it is paused, running its last time, waiting for the job it follows, or gone.
     pub fn next_run(&self) -> Option<DateTime<Utc>> {
         self.snapshot()?.next_run
@@ -198,10 +212,16 @@ impl<T> JobHandle<T> {
 pub struct Stats {
     /// Runs that ended, whichever way.
     pub runs: u64,
-    /// Of those, how many returned an error.
+    /// Of those, how many returned an error, asked to be tried again when no attempt was left, or were lost.
     pub errors: u64,
     /// Of those, how many panicked.
     pub panics: u64,
+    /// Of those, how many took longer than their time limit.
+    pub timeouts: u64,
+    /// Of those, how many were given up for a newer one.
+    pub stopped: u64,
+    /// Attempts after the first.
+    pub retries: u64,
     /// Occurrences that a run made up for besides its own.
     pub folded: u64,
     /// Occurrences that were dropped.
@@ -226,6 +246,8 @@ pub struct LastRun {
     pub late: Duration,
     /// How many occurrences it made up for, its own included.
     pub folded: u64,
+    /// Which attempt its last one was.
+    pub attempt: u32,
     /// How it ended.
     pub end: RunEnd,
 }
@@ -240,6 +262,19 @@ pub enum RunEnd {
     Failed,
     /// In a panic.
     Panicked,
+    /// It took longer than its time limit.
+    TimedOut,
+    /// It was given up, for a newer one or with its job.
+    Stopped,
+    /// The executor dropped it without running it.
+    Lost,
+}
+
+impl RunEnd {
+    /// Whether it counts as a failure.
+    pub fn is_failure(self) -> bool {
+        matches!(self, RunEnd::Failed | RunEnd::Panicked | RunEnd::TimedOut | RunEnd::Lost)
+    }
 }
 
 /// A job at one moment.
@@ -256,8 +291,8 @@ pub struct JobSnapshot {
     pub priority: i32,
     /// Its schedule; `None` if it follows another job.
     pub schedule: Option<Schedule>,
-    /// The job that it follows.
-    pub follows: Option<JobId>,
+    /// The jobs that it follows.
+    pub follows: Vec<JobId>,
     /// When it is due next.
     pub next_run: Option<DateTime<Utc>>,
     /// Its last run.
@@ -280,12 +315,16 @@ impl JobSnapshot {
             (_, true) => "running".to_owned(),
             _ => when(self.next_run),
         };
-        let schedule = match (&self.schedule, self.follows) {
+        let schedule = match (&self.schedule, &self.follows[..]) {
             (Some(schedule), _) => schedule.to_string(),
-            (None, Some(id)) => format!("after job {id}"),
-            (None, None) => "-".to_owned(),
+            (None, []) => "-".to_owned(),
+            (None, [id]) => format!("after job {id}"),
+            (None, ids) => {
+                let ids: Vec<String> = ids.iter().map(JobId::to_string).collect();
+                format!("after jobs {}", ids.join(", "))
+            }
         };
-        let runs = match self.stats.errors + self.stats.panics {
+        let runs = match self.stats.errors + self.stats.panics + self.stats.timeouts {
             0 => format!("{}", self.stats.runs),
             failed => format!("{} ({failed} failed)", self.stats.runs),
         };

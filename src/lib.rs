@@ -36,11 +36,14 @@ mod builder;
 mod clock;
 mod error;
 mod event;
+mod executor;
 mod global;
 mod job;
 mod policy;
 mod queue;
 mod run;
+#[cfg(feature = "tokio")]
+mod runtime;
 mod schedule;
 mod scheduler;
 mod text;
@@ -48,16 +51,20 @@ mod text;
 pub use builder::{Alone, Deadline, Every, When};
 pub use clock::{Clock, ClockChange, ManualClock, SystemClock};
 pub use error::{CronError, Error, Field, TextError};
-pub use event::{DropReason, Event, Failure, FailureKind};
+pub use event::{Blocked, DropReason, Event, Failure, FailureKind, RemoveReason};
+pub use executor::{Executor, Pool, Work};
 pub use global::{
     clear, cron, default_scheduler, every, every_period, following, idle, jobs, next_run, once_after, once_at, run_all,
     run_pending, run_pending_within, schedule,
 };
 pub use job::{JobHandle, JobId, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
-pub use policy::Missed;
-pub use run::{BoxError, JobResult, LateBy, Outcome, Progress, RunFacts};
+pub use policy::{Backoff, Missed, Overlap};
+pub use run::{BoxError, JobResult, LateBy, Outcome, Progress, RunFacts, RunView};
 pub use schedule::{Dialect, OnFold, OnGap, Schedule, Shift, Trigger, Upcoming, Zone};
-pub use scheduler::{Following, Overrun, Registering, Run, Scheduler, SchedulerBuilder, Spawned, Tick};
+pub use scheduler::{
+    Events, Following, InBackground, JobFuture, Late, Lateness, OnPoll, Overrun, Registering, Run, Scheduler, SchedulerBuilder,
+    Spawned, Tick, UntilDue, Upstreams, WeakScheduler, Why,
+};
 
 /// Compile-time promises.
 const _: () = {
@@ -67,4 +74,7 @@ const _: () = {
     shared::<JobHandle<String>>();
     shared::<Error>();
     shared::<Event>();
+    shared::<RunView>();
+    shared::<Pool>();
+    shared::<WeakScheduler<std::rc::Rc<()>>>();
 };

@@ -24,6 +24,102 @@ pub enum Missed {
 /// The grace under [`Missed::Skip`] if none is set.
 const SKIP_GRACE: i64 = 60 * 1_000_000_000;
 
+/// What becomes of an occurrence that comes while an earlier run of its job still goes on.
+///
+/// A run goes on from the start of its first attempt to the end of its last: also between its turns
+/// ([`Outcome::Yield`](crate::Outcome::Yield)), in the background, and while it waits to be tried again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overlap {
+    /// The occurrence is dropped, and that is said.
+    #[default]
+    Skip,
+    /// It waits until the run has ended. When `most` wait already, it is dropped.
+    Queue {
+        /// How many occurrences wait at most, at least 1.
+        most: u32,
+    },
+    /// It runs beside the earlier one, up to `most` at once; then it is dropped. For background jobs.
+    Allow {
+        /// How many runs go on at once at most, at least 1.
+        most: u32,
+    },
+    /// The earlier run is given up and told to stop, and the new one starts at once.
+    CancelRunning,
+}
+
+/// How long to wait before a run that failed is tried again.
+///
+/// ```
+/// use punctual::Backoff;
+/// use std::time::Duration;
+///
+/// let patient = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60)).jitter(Duration::from_millis(500));
+/// let stepwise = Backoff::list([1, 5, 30].map(Duration::from_secs));
+/// # let _ = (patient, stepwise);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backoff {
+    waits: Waits,
+    jitter: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Waits {
+    Constant(Duration),
+    Exponential { first: Duration, most: Duration },
+    List(Vec<Duration>),
+}
+
+impl Backoff {
+    /// Always as long.
+    pub fn constant(wait: Duration) -> Self {
+        Backoff { waits: Waits::Constant(wait), jitter: Duration::ZERO }
+    }
+
+    /// `first`, then twice as long each time, up to `most`.
+    pub fn exponential(first: Duration, most: Duration) -> Self {
+        Backoff { waits: Waits::Exponential { first, most }, jitter: Duration::ZERO }
+    }
+
+    /// One after the other; the last one serves for all that follow. An empty list waits for nothing.
+    pub fn list(waits: impl IntoIterator<Item = Duration>) -> Self {
+        Backoff { waits: Waits::List(waits.into_iter().collect()), jitter: Duration::ZERO }
+    }
+
+    /// Adds up to so much to each wait, drawn by the scheduler's seed, so that many that failed together do not come back
+    /// together.
+    #[must_use]
+    pub fn jitter(mut self, most: Duration) -> Self {
+        self.jitter = most;
+        self
+    }
+
+    /// The wait after so many failed attempts, at least one.
+    pub(crate) fn wait(&self, failed: u32, draw: u64) -> i64 {
+        let wait = match &self.waits {
+            Waits::Constant(wait) => *wait,
+            Waits::Exponential { first, most } => {
+                let factor = 1_u32.checked_shl(failed.saturating_sub(1)).unwrap_or(u32::MAX);
+                first.saturating_mul(factor).min(*most)
+            }
+            Waits::List(waits) => waits.get((failed as usize).saturating_sub(1)).or(waits.last()).copied().unwrap_or_default(),
+        };
+        let jitter = match length(self.jitter) {
+            0 => 0,
+            most => (draw % (most as u64 + 1)) as i64,
+        };
+        length(wait).saturating_add(jitter)
+    }
+}
+
+impl Default for Backoff {
+    /// Exponential, from a second to a minute.
+    fn default() -> Self {
+        Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60))
+    }
+}
+
 /// What to do with a job that has come due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Verdict {

@@ -4,7 +4,8 @@
 //! earliest, then by priority, then in order of registration. It knows nothing of jobs or clocks.
 //!
 //! A four-ary heap with an index of positions: moving or removing one entry is O(log n) without a search, and looking at
-//! the first costs the same whatever the number.
+//! the first costs the same whatever the number. Entries with slack stand in two further heaps, by the instant from which they
+//! may be taken and by the one at which they must be, since neither order follows from the other.
 
 /// What decides who comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,7 +19,7 @@ pub(crate) struct Rank {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Queue {
+struct Queue {
     heap: Vec<(Rank, u32)>,
     /// Where in the heap each slot stands.
     places: Vec<u32>,
@@ -28,16 +29,16 @@ const ABSENT: u32 = u32::MAX;
 const CHILDREN: usize = 4;
 
 impl Queue {
-    pub(crate) fn first(&self) -> Option<(Rank, u32)> {
+    fn first(&self) -> Option<(Rank, u32)> {
         self.heap.first().copied()
     }
 
-    pub(crate) fn contains(&self, slot: u32) -> bool {
+    fn contains(&self, slot: u32) -> bool {
         self.places.get(slot as usize).is_some_and(|place| *place != ABSENT)
     }
 
     /// How many entries are due by an instant, counted no further than `most`: only those are looked at, and their children.
-    pub(crate) fn due(&self, by: i64, most: usize) -> usize {
+    fn due(&self, by: i64, most: usize) -> usize {
         let mut found = 0;
         let mut open = vec![0];
         while let Some(place) = open.pop().filter(|_| found < most) {
@@ -56,7 +57,7 @@ impl Queue {
     }
 
     /// Puts a slot in, or moves it.
-    pub(crate) fn set(&mut self, slot: u32, rank: Rank) {
+    fn set(&mut self, slot: u32, rank: Rank) {
         let index = slot as usize;
         if index >= self.places.len() {
             self.places.resize(index + 1, ABSENT);
@@ -77,7 +78,7 @@ impl Queue {
     }
 
     /// Takes a slot out; says whether it was in.
-    pub(crate) fn remove(&mut self, slot: u32) -> bool {
+    fn remove(&mut self, slot: u32) -> bool {
         let Some(place) = self.places.get_mut(slot as usize).map(|place| std::mem::replace(place, ABSENT)) else { return false };
         if place == ABSENT {
             return false;
@@ -90,6 +91,15 @@ impl Queue {
             self.down(place);
         }
         true
+    }
+
+    fn place(&mut self, slot: u32, rank: Option<Rank>) {
+        match rank {
+            Some(rank) => self.set(slot, rank),
+            None => {
+                self.remove(slot);
+            }
+        }
     }
 
     fn swap(&mut self, one: usize, other: usize) {
@@ -121,6 +131,50 @@ impl Queue {
             self.swap(place, least);
             place = least;
         }
+    }
+}
+
+/// Due times in order, of which some may wait a while for others.
+#[derive(Debug, Default)]
+pub(crate) struct Timeline {
+    plain: Queue,
+    /// Those with slack: by when they are due, and by when they have to be taken.
+    due: Queue,
+    latest: Queue,
+}
+
+impl Timeline {
+    /// The first that is due.
+    pub(crate) fn first(&self) -> Option<(Rank, u32)> {
+        match (self.plain.first(), self.due.first()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// When somebody has to come for the first: entries with slack can wait for those without.
+    pub(crate) fn wake(&self) -> Option<i64> {
+        match (self.plain.first(), self.latest.first()) {
+            (Some((one, _)), Some((other, _))) => Some(one.due.min(other.due)),
+            (one, other) => one.or(other).map(|(rank, _)| rank.due),
+        }
+    }
+
+    pub(crate) fn contains(&self, slot: u32) -> bool {
+        self.plain.contains(slot) || self.due.contains(slot)
+    }
+
+    pub(crate) fn due(&self, by: i64, most: usize) -> usize {
+        self.plain.due(by, most) + self.due.due(by, most)
+    }
+
+    /// Puts a slot in, or moves it, or takes it out.
+    pub(crate) fn place(&mut self, slot: u32, rank: Option<Rank>, slack: i64) {
+        let plain = rank.filter(|_| slack == 0);
+        let loose = rank.filter(|_| slack != 0);
+        self.plain.place(slot, plain);
+        self.due.place(slot, loose);
+        self.latest.place(slot, loose.map(|rank| Rank { due: rank.due.saturating_add(slack), ..rank }));
     }
 }
 

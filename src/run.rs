@@ -2,12 +2,16 @@
 
 use std::any::Any;
 use std::error::Error as StdError;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Waker;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 
+use crate::clock::Clock;
 use crate::job::JobId;
 
 /// An error of a job's own.
@@ -35,8 +39,16 @@ pub struct RunFacts {
     pub attempt: u32,
     /// How often it was taken up before this: 0, and more after [`Outcome::Yield`].
     pub turn: u32,
-    /// The run that it follows, of a job registered by `following`.
-    pub follows: Option<Arc<RunFacts>>,
+    /// The runs that it follows, of a job registered by `following`: one, or with `following_all` one of each job.
+    pub follows: Vec<Arc<RunFacts>>,
+}
+
+impl RunFacts {
+    /// Whether it makes up for what was due at an instant, in nanoseconds.
+    pub(crate) fn holds(&self, at: i64) -> bool {
+        let instant = crate::schedule::from_nanos(at);
+        self.first_missed <= instant && instant <= self.due
+    }
 }
 
 /// What made a run late.
@@ -53,14 +65,30 @@ pub enum LateBy {
     Suspend,
     /// The wall clock was set past its due time.
     ClockStep,
+    /// It waited for a thread of the pool, or for room in the host's executor.
+    Pool,
+    /// It waited for a limit that other runs held: `mutex`, `at_most`, `rate`.
+    Limit,
+    /// Its own rules held it back: its condition, its window, the spacing of its runs.
+    Rules,
+    /// It waited for an earlier run of its own job to end.
+    Overlap,
+    /// An attempt before it failed.
+    Retry,
+    /// Its slack let it, so that wake-ups could be merged.
+    Slack,
 }
 
 /// What passes between a job's run and those outside while it goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
-    pub(crate) stop: AtomicBool,
+    stop: AtomicBool,
     done: AtomicU64,
     of: AtomicU64,
+    /// When it really began, for a run in the background: nanoseconds of the monotonic clock plus one, 0 before.
+    began: AtomicU64,
+    /// Who is to be woken when it is told to stop.
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Signals {
@@ -77,6 +105,126 @@ impl Signals {
     pub(crate) fn progress(&self) -> Option<Progress> {
         let (done, of) = (self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed));
         (of > 0).then_some(Progress { done, of })
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Tells the run to stop. Gives whom to wake, which is code of the host's and so not for under a lock.
+    #[must_use]
+    pub(crate) fn stop(&self) -> Option<Waker> {
+        self.stop.store(true, Ordering::Release);
+        self.waker.lock().take()
+    }
+
+    /// Wakes by this once the run is told to stop. Whoever calls it looks at [`is_stopped`](Self::is_stopped) afterwards.
+    pub(crate) fn wake_by(&self, waker: &Waker) {
+        let new = waker.clone();
+        let old = self.waker.lock().replace(new);
+        drop(old);
+    }
+
+    pub(crate) fn begin(&self, monotonic: Duration) {
+        self.began.store(crate::schedule::length(monotonic).unsigned_abs().saturating_add(1), Ordering::Release);
+    }
+
+    pub(crate) fn began(&self) -> Option<Duration> {
+        self.began.load(Ordering::Acquire).checked_sub(1).map(Duration::from_nanos)
+    }
+}
+
+/// A run as it may be seen from any thread: what is known of it, and whether it is to stop.
+///
+/// Background and async jobs are given one; a [`Run`](crate::Run), which jobs on the polling thread are given, has all of
+/// this too. A clone serves as a token to hand on to whatever the job sets going.
+#[derive(Clone)]
+pub struct RunView {
+    pub(crate) facts: RunFacts,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) limit: Option<TimeLimit>,
+}
+
+/// Until when a run has time.
+#[derive(Clone)]
+pub(crate) struct TimeLimit {
+    pub(crate) clock: Arc<dyn Clock>,
+    /// By the monotonic clock.
+    pub(crate) ends: Duration,
+}
+
+impl RunView {
+    /// All that is known of it.
+    pub fn facts(&self) -> &RunFacts {
+        &self.facts
+    }
+
+    /// The job.
+    pub fn id(&self) -> JobId {
+        self.facts.id
+    }
+
+    /// The job's name.
+    pub fn name(&self) -> Option<&str> {
+        self.facts.name.as_deref()
+    }
+
+    /// When it was due: of several occurrences folded into it, the last.
+    pub fn due(&self) -> DateTime<Utc> {
+        self.facts.due
+    }
+
+    /// When the first of the occurrences folded into it was due.
+    pub fn first_missed(&self) -> DateTime<Utc> {
+        self.facts.first_missed
+    }
+
+    /// How long after its due time it started.
+    pub fn late(&self) -> Duration {
+        self.facts.late
+    }
+
+    /// What made it late, for the most part.
+    pub fn late_by(&self) -> LateBy {
+        self.facts.late_by
+    }
+
+    /// How many occurrences it makes up for, itself included: 1 if it is on time.
+    pub fn folded(&self) -> u64 {
+        self.facts.folded
+    }
+
+    /// Which attempt at this occurrence it is, from 1.
+    pub fn attempt(&self) -> u32 {
+        self.facts.attempt
+    }
+
+    /// How often it was taken up before this: 0, and more after [`Outcome::Yield`](crate::Outcome::Yield).
+    pub fn turn(&self) -> u32 {
+        self.facts.turn
+    }
+
+    /// The run that it follows, of a job registered by [`following`](crate::Scheduler::following); of several the first.
+    pub fn follows(&self) -> Option<&RunFacts> {
+        self.facts.follows.first().map(|facts| &**facts)
+    }
+
+    /// Says how far it has come, for those who hold the job's handle: [`JobHandle::progress`](crate::JobHandle::progress).
+    /// `of` 0 takes back what was said.
+    pub fn progress(&self, done: u64, of: u64) {
+        self.signals.report(done, of);
+    }
+
+    /// Whether it is to stop: its job was cancelled, its time is up, a newer run takes its place, or the scheduler is shut
+    /// down. A job that takes long looks at it now and then and returns.
+    pub fn should_stop(&self) -> bool {
+        self.signals.is_stopped() || self.limit.as_ref().is_some_and(|limit| limit.clock.monotonic() >= limit.ends)
+    }
+}
+
+impl fmt::Debug for RunView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RunView").field(&self.facts).finish()
     }
 }
 
@@ -99,6 +247,9 @@ pub enum Outcome {
     Done,
     /// It is done, and the job leaves the schedule.
     Cancel,
+    /// It has failed and is to be tried again, by the rule that `retry` and `backoff` give the job. Without one, or when no
+    /// attempt is left, the run has failed.
+    Retry,
     /// There is more to do: the job is called again at a later poll, in turn with others that are under way, and goes on
     /// from the state that it keeps. All its turns are one run. An occurrence that comes meanwhile is skipped, and that is
     /// said.

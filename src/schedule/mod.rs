@@ -580,6 +580,37 @@ impl Schedule {
         self.spec().rhythm == Rhythm::Reboot
     }
 
+    pub(crate) fn without_window(self) -> Self {
+        self.with(|spec| spec.window = None)
+    }
+
+    pub(crate) fn without_exclusions(self) -> Self {
+        self.with(|spec| spec.except = Exclusions::default())
+    }
+
+    /// The same, in a zone if it names none.
+    pub(crate) fn in_default_zone(self, zone: &Zone) -> Self {
+        self.with(|spec| {
+            spec.zone.get_or_insert_with(|| zone.clone());
+        })
+    }
+
+    /// When the window opens next, if an instant lies outside it.
+    pub(crate) fn window_opens(&self, zone: &Zone, at: i64) -> Option<i64> {
+        let spec = self.spec();
+        let mut stretch = spec.stretch(zone, at);
+        let mut opens = None;
+        // A zone change may cut a stretch in two or more.
+        for _ in 0..MOST_PROBES {
+            if stretch.admitted {
+                break;
+            }
+            opens = Some(stretch.until);
+            stretch = spec.stretch(zone, stretch.until);
+        }
+        opens
+    }
+
     pub(crate) fn next(&self, setting: Setting<'_>, after: i64) -> Option<i64> {
         let spec = self.spec();
         let here = spec.here(&setting, after);

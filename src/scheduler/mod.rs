@@ -1,36 +1,61 @@
 //! The host's side: it joins clock, queue and jobs.
 //!
-//! A [`Scheduler`] is a handle on shared state. [`table`] is what the lock guards, pure bookkeeping; [`poll`] takes jobs out
-//! of it, runs them with the lock free, and puts them back; [`register`] is how jobs come in; [`wait`] is rest and end.
+//! A [`Scheduler`] is a handle on shared state. What its lock guards is pure bookkeeping: [`table`] holds the jobs ([`entry`],
+//! [`plan`]) and their limits ([`limits`]), [`step`] finds what is to be done next, [`ending`] takes in how runs end. [`poll`]
+//! does it with the lock free, [`away`] in the background. [`register`] and [`follow`] are how jobs come in, with their
+//! [`options`]; [`wait`] is rest and end, [`observe`] what is told and [`why`] what is asked.
 
+mod away;
+mod ending;
+mod entry;
+mod follow;
+mod limits;
+mod observe;
+mod options;
+mod plan;
 mod poll;
 mod register;
 mod run;
+mod step;
+mod summary;
 mod table;
 mod wait;
+mod why;
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
 use parking_lot::{Condvar, Mutex, RwLock};
 
+pub use away::JobFuture;
+pub use follow::{Following, Upstreams};
+pub use observe::Events;
 pub use poll::{Overrun, Tick};
-pub use register::{Following, Registering};
+pub use register::{InBackground, OnPoll, Registering};
 pub use run::Run;
-pub use wait::Spawned;
+pub use summary::{Late, Lateness};
+pub use wait::{Spawned, UntilDue};
+pub use why::Why;
 
 use crate::builder::{Every, When};
 use crate::clock::{Changes, Clock, Look, Now, SystemClock, Watch};
 use crate::error::Error;
-use crate::event::{Event, Failure};
-use crate::job::{Control, JobHandle, JobId, JobSnapshot, Jobs};
-use crate::policy::Missed;
+use crate::event::{Event, RemoveReason};
+use crate::executor::{Executor, Pool};
+use crate::job::{Control, JobId, JobSnapshot, Jobs};
+use crate::policy::{Backoff, Missed, Overlap};
 use crate::schedule::{Schedule, Trigger, Zone, from_nanos};
-use table::{Job, Plan, Table};
+use entry::Job;
+use limits::Allows;
+use observe::{Observer, Subscription};
+use plan::Plan;
+use table::Table;
+use wait::Alarm;
 
 /// A set of jobs and their due times, run by the host's own loop.
 ///
@@ -90,16 +115,31 @@ pub(crate) struct Shared<C> {
     missed: Missed,
     grace: Option<Duration>,
     budget: Option<Duration>,
+    defaults: Defaults,
+    host_late: Duration,
     seed: u64,
     table: Mutex<Table<C>>,
     polling: AtomicBool,
     /// With `table`: something was asked for from outside, or a poll ended.
     changed: Condvar,
+    /// Whether there are observers.
+    watched: AtomicBool,
     observers: RwLock<Vec<Arc<Observer>>>,
+    subscriptions: RwLock<Vec<Weak<Subscription>>>,
     callbacks: RwLock<Vec<Arc<Callback>>>,
+    executor: OnceLock<Arc<dyn Executor>>,
+    alarm: OnceLock<Alarm>,
 }
 
-type Observer = dyn Fn(&Event) + Send + Sync;
+/// What jobs take unless they say otherwise.
+#[derive(Debug, Clone, Default)]
+struct Defaults {
+    overlap: Option<Overlap>,
+    timeout: Option<Duration>,
+    retry: Option<u32>,
+    backoff: Option<Backoff>,
+}
+
 type Callback = dyn Fn() + Send + Sync;
 
 /// Makes a [`Scheduler`] with other than the usual settings.
@@ -110,6 +150,9 @@ pub struct SchedulerBuilder<C = ()> {
     missed: Missed,
     grace: Option<Duration>,
     budget: Option<Duration>,
+    defaults: Defaults,
+    host_late: Duration,
+    executor: Option<Arc<dyn Executor>>,
     seed: u64,
     host: std::marker::PhantomData<fn(C)>,
 }
@@ -156,6 +199,41 @@ impl<C: 'static> SchedulerBuilder<C> {
         self
     }
 
+    /// What jobs do about occurrences that come while a run of theirs goes on, unless they say otherwise.
+    /// [`Overlap::Allow`] holds for background jobs only.
+    pub fn overlap(mut self, overlap: Overlap) -> Self {
+        self.defaults.overlap = Some(overlap);
+        self
+    }
+
+    /// How long runs may take unless their job says otherwise; no limit unless given.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.defaults.timeout = Some(limit);
+        self
+    }
+
+    /// How often a run that failed is tried again, and after which waits, unless its job says otherwise; not at all unless
+    /// given.
+    pub fn retry(mut self, most: u32, backoff: Backoff) -> Self {
+        self.defaults.retry = Some(most);
+        self.defaults.backoff = Some(backoff);
+        self
+    }
+
+    /// Where background runs go: a [`Pool`] of one's own size, or an executor of the host's. Unless given, a pool with as
+    /// many threads as the machine runs at once, which are started when the first run needs one.
+    pub fn executor(mut self, executor: impl Executor) -> Self {
+        self.executor = Some(Arc::new(executor));
+        self
+    }
+
+    /// How late the first due job may be, by the host's own doing, until [`Event::HostLate`](crate::Event::HostLate) says that
+    /// the host polls too seldom; a second unless given.
+    pub fn host_late(mut self, late: Duration) -> Self {
+        self.host_late = late;
+        self
+    }
+
     /// The seed of everything drawn: random gaps and jitter. The same seed draws the same.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -172,12 +250,18 @@ impl<C: 'static> SchedulerBuilder<C> {
             missed: self.missed,
             grace: self.grace,
             budget: self.budget,
+            defaults: self.defaults,
+            host_late: self.host_late,
             seed: self.seed,
             table: Mutex::new(Table::new(watch)),
             polling: AtomicBool::new(false),
             changed: Condvar::new(),
+            watched: AtomicBool::new(false),
             observers: RwLock::default(),
+            subscriptions: RwLock::default(),
             callbacks: RwLock::default(),
+            executor: self.executor.map(OnceLock::from).unwrap_or_default(),
+            alarm: OnceLock::new(),
         }))
     }
 }
@@ -214,19 +298,39 @@ pub(crate) fn drop_quietly<T>(value: T) {
     }
 }
 
+/// What a panic said. The payload's own drop may panic too; that goes no further.
+pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
+    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "with a payload that is no text".to_owned(),
+    };
+    drop_quietly(payload);
+    text
+}
+
 impl<C> Shared<C> {
     /// Does something to the table, and then, with the lock free, what comes of it.
     fn with<R>(&self, change: impl FnOnce(&mut Table<C>) -> R) -> R {
-        let (result, ended, events, asked) = {
+        let (result, after, asked) = {
             let mut table = self.table.lock();
             let news = table.news;
             let result = change(&mut table);
-            (result, std::mem::take(&mut table.ended), std::mem::take(&mut table.events), table.news != news)
+            let after = if table.after.is_empty() { None } else { Some(std::mem::take(&mut table.after)) };
+            (result, after, table.news != news)
         };
-        ended.into_iter().for_each(drop_quietly);
-        events.iter().for_each(|event| self.tell(event));
+        if let Some(after) = after {
+            after.jobs.into_iter().for_each(drop_quietly);
+            after.runs.into_iter().for_each(drop_quietly);
+            after.followed.into_iter().for_each(drop_quietly);
+            after.wakers.into_iter().for_each(|waker| drop_quietly(catch_unwind(AssertUnwindSafe(|| waker.wake()))));
+            self.tell(&after.events);
+        }
         if asked {
             self.changed.notify_all();
+            if let Some(alarm) = self.alarm.get() {
+                alarm.ring();
+            }
             let callbacks = { self.callbacks.read().clone() };
             for callback in callbacks {
                 drop_quietly(catch_unwind(AssertUnwindSafe(|| callback())));
@@ -236,17 +340,13 @@ impl<C> Shared<C> {
     }
 
     /// Takes a job in. One that is refused is dropped with the lock free, since it holds what is the user's.
-    fn admit(&self, job: Job<C>) -> Result<(), Error> {
+    fn admit(&self, job: Job<C>, limits: &[(Arc<str>, Allows)]) -> Result<(), Error> {
         let mut job = Some(job);
-        self.with(|table| table.admit(&mut job))
+        self.with(|table| table.admit(&mut job, limits))
     }
 
-    fn tell(&self, event: &Event) {
-        // Cloned, so that an observer may add another one.
-        let observers = { self.observers.read().clone() };
-        for observer in observers {
-            drop_quietly(catch_unwind(AssertUnwindSafe(|| observer(event))));
-        }
+    fn executor(&self) -> &Arc<dyn Executor> {
+        self.executor.get_or_init(|| Arc::new(Pool::default()))
     }
 
     /// Looks at the clock and, with it, at the table, for what costs least: nothing was set and nothing is due.
@@ -257,8 +357,11 @@ impl<C> Shared<C> {
         if changes != Changes::default() {
             return None;
         }
-        let idle = table.idle(now);
-        idle.is_none_or(|idle| idle > 0).then(|| (idle, table.queued()))
+        if !table.is_quiet(now) {
+            return None;
+        }
+        table.polled = now.elapsed;
+        Some((table.idle(now), table.queued()))
     }
 
     /// Looks at the clock. If the wall clock was set, the jobs that follow it are asked anew.
@@ -273,7 +376,8 @@ impl<C> Shared<C> {
         if changes == Changes::default() {
             return now;
         }
-        changes.each().for_each(|change| self.tell(&Event::Clock(change)));
+        let events: Vec<Event> = changes.each().map(Event::Clock).collect();
+        self.tell(&events);
         if changes.stepped != 0 {
             let asked = self.table.lock().stepped(changes, now);
             for (id, plan, from, reanchored) in asked {
@@ -295,6 +399,9 @@ impl<C: 'static> Scheduler<C> {
             missed: Missed::default(),
             grace: None,
             budget: None,
+            defaults: Defaults::default(),
+            host_late: Duration::from_secs(1),
+            executor: None,
             seed: 0,
             host: std::marker::PhantomData,
         }
@@ -338,14 +445,6 @@ impl<C: 'static> Scheduler<C> {
         When::ready(Schedule::reboot(), self.registering())
     }
 
-    /// Begins a job that runs after each success of another one, in the same poll, with its result.
-    ///
-    /// It ends with the job that it follows, once it has followed all of its runs. What that job does while this one is
-    /// paused is not followed.
-    pub fn following<T: Send + Sync + 'static>(&self, job: &JobHandle<T>) -> Following<T, C> {
-        Following::new(self.clone(), job)
-    }
-
     /// The jobs, in order of registration.
     pub fn jobs(&self) -> Jobs {
         self.snapshots(None)
@@ -363,12 +462,12 @@ impl<C: 'static> Scheduler<C> {
 
     /// Cancels all jobs; returns how many there were.
     pub fn clear(&self) -> usize {
-        self.0.with(|table| table.ids(None).into_iter().filter(|id| table.remove(*id)).count())
+        self.0.with(|table| table.cancel_all(None))
     }
 
     /// Cancels the jobs that bear a tag; returns how many there were.
     pub fn clear_tagged(&self, tag: impl AsRef<str>) -> usize {
-        self.0.with(|table| table.ids(Some(tag.as_ref())).into_iter().filter(|id| table.remove(*id)).count())
+        self.0.with(|table| table.cancel_all(Some(tag.as_ref())))
     }
 
     /// When the next job is due, by the wall clock; `None` if there is none or the scheduler is paused.
@@ -416,18 +515,14 @@ impl<C: 'static> Scheduler<C> {
         self.0.table.lock().paused
     }
 
-    /// Tells an observer of every [`Event`], on the thread where it happens, with no lock held. A panic in it is swallowed.
-    pub fn on_event(&self, observer: impl Fn(&Event) + Send + Sync + 'static) {
-        self.0.observers.write().push(Arc::new(observer));
+    /// How late runs were so far, by what made them late.
+    pub fn lateness(&self) -> Lateness {
+        self.0.table.lock().lateness
     }
 
-    /// Tells an observer of every run that ends in an error or a panic.
-    pub fn on_error(&self, observer: impl Fn(&Failure) + Send + Sync + 'static) {
-        self.on_event(move |event| {
-            if let Event::Failed(failure) = event {
-                observer(failure);
-            }
-        });
+    /// A hold that does not keep the scheduler alive, for its own jobs and for callbacks.
+    pub fn downgrade(&self) -> WeakScheduler<C> {
+        WeakScheduler(Arc::downgrade(&self.0))
     }
 
     fn registering(&self) -> Registering<C> {
@@ -435,44 +530,75 @@ impl<C: 'static> Scheduler<C> {
     }
 }
 
+/// A hold on a scheduler that does not keep it alive: see [`Scheduler::downgrade`].
+pub struct WeakScheduler<C = ()>(Weak<Shared<C>>);
+
+impl<C> WeakScheduler<C> {
+    /// The scheduler, if it still lives.
+    pub fn upgrade(&self) -> Option<Scheduler<C>> {
+        self.0.upgrade().map(Scheduler)
+    }
+}
+
+impl<C> Clone for WeakScheduler<C> {
+    fn clone(&self) -> Self {
+        WeakScheduler(self.0.clone())
+    }
+}
+
+impl<C> fmt::Debug for WeakScheduler<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakScheduler").finish_non_exhaustive()
+    }
+}
+
+/// The last hold on a scheduler is gone: what its jobs hold is dropped, and what goes on in the background is told to stop.
+impl<C> Drop for Shared<C> {
+    fn drop(&mut self) {
+        let table = self.table.get_mut();
+        table.close();
+        let after = std::mem::take(&mut table.after);
+        after.wakers.into_iter().for_each(|waker| drop_quietly(catch_unwind(AssertUnwindSafe(|| waker.wake()))));
+        for job in table.take_jobs() {
+            drop_quietly(job);
+        }
+        std::mem::take(&mut table.returned).into_iter().for_each(drop_quietly);
+    }
+}
+
 impl<C: 'static> Control for Shared<C> {
     fn cancel(&self, id: JobId) -> bool {
         self.with(|table| {
             // A job on its last run has no further one to take away.
-            let more = table
-                .get(id)
-                .is_some_and(|job| !job.running || job.open.is_some() || job.next.is_some() || job.follows.is_some());
-            table.remove(id) && more
+            let more = table.get(id).is_some_and(Job::has_more);
+            table.remove(id, RemoveReason::Cancelled) && more
         })
     }
 
     fn set_paused(&self, id: JobId, paused: bool) -> bool {
         let now = self.now();
+        if paused {
+            return self.with(|table| table.pause(id));
+        }
         let plan = self.with(|table| {
             let job = table.get_mut(id)?;
-            let was = std::mem::replace(&mut job.paused, paused);
-            let plan = if was && !paused { job.plan.clone() } else { None };
-            if paused {
-                job.extra = None;
-                job.to_follow.clear();
-                table.requeue(id);
-            }
-            Some(plan)
+            let was = std::mem::replace(&mut job.paused, false);
+            job.failures = 0;
+            Some(if was { job.plan.clone() } else { None })
         });
         let Some(plan) = plan else { return false };
-        if let Some(plan) = plan {
+        let next = plan.map(|plan| {
             let from = plan.on_scale(now);
-            let next = plan.next(from);
-            self.with(|table| {
-                if let Some(job) = table.get_mut(id) {
-                    job.next = next.or(job.next);
-                    job.searched = from;
-                }
-                table.asked(id);
-            });
-        } else if !paused {
-            self.with(|table| table.asked(id));
-        }
+            // A schedule of the user's own that panics ends here; its job says so when it is next asked.
+            (from, catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None))
+        });
+        self.with(|table| {
+            if let (Some(job), Some((from, next))) = (table.get_mut(id), next) {
+                job.next = next.or(job.next);
+                job.searched = from;
+            }
+            table.asked(id);
+        });
         true
     }
 
@@ -480,11 +606,12 @@ impl<C: 'static> Control for Shared<C> {
         let now = self.now();
         self.with(|table| {
             let Some(job) = table.get_mut(id).filter(|job| !job.paused) else { return false };
-            if job.follows.is_some() && job.to_follow.is_empty() {
+            if job.plan.is_none() && job.waiting.is_empty() {
                 // Without a run to follow there is no result to give it.
                 return false;
             }
-            job.extra = Some(now.elapsed);
+            job.ask_by_hand(now);
+            table.unblock(id);
             table.asked(id);
             true
         })
@@ -500,15 +627,25 @@ impl<C: 'static> Control for Shared<C> {
         let plan = Plan::new(schedule, self.zone.clone(), seed, missed, grace, now);
         let next = register::first(&plan, now)?;
         self.with(|table| {
+            table.unblock(id);
             let job = table.get_mut(id).ok_or(Error::JobGone)?;
             job.runs_left = plan.schedule.spec().times;
             job.searched = plan.on_scale(now);
-            job.extra = job.extra.or(plan.schedule.spec().immediately.then_some(now.elapsed));
+            job.holds = false;
+            job.held_by = None;
+            let at_once = plan.schedule.spec().immediately;
             job.next = next;
             job.plan = Some(plan);
+            if at_once {
+                job.ask_by_hand(now);
+            }
             table.asked(id);
             Ok(())
         })
+    }
+
+    fn also_after(&self, id: JobId, upstream: JobId) -> Result<(), Error> {
+        self.with(|table| table.link(id, upstream))
     }
 
     fn snapshot(&self, id: JobId) -> Option<JobSnapshot> {

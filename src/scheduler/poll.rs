@@ -1,25 +1,30 @@
-//! One poll: take what is due out of the table, run it with the lock free, put it back.
+//! One poll: take in what came back, then take what is due out of the table, run it with the lock free, put it back.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::table::{End, Firing, Open, Restart, Start, Step};
-use super::{Run, Scheduler, Shared, drop_quietly};
+use super::away::{Away, Home, How, Returned};
+use super::ending::{End, Restart};
+use super::entry::{Called, Live, Value};
+use super::step::{Attempt, Call, HandOver, Moment, Step, TimedOut};
+use super::{Run, Scheduler, Shared, drop_quietly, message};
 use crate::clock::Now;
-use crate::event::{Event, Failure, FailureKind};
-use crate::job::{JobId, LastRun, RunEnd};
-use crate::policy::Due;
-use crate::run::{LateBy, Outcome, RunFacts};
-use crate::schedule::{from_nanos, length};
+use crate::event::{Event, Failure, FailureKind, RemoveReason};
+use crate::job::{JobId, RunEnd};
+use crate::run::{Outcome, RunView, TimeLimit};
+use crate::schedule::{from_nanos, length, mix};
 
 /// What a poll did, and when to come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a tick says how long the host may rest: `tick.idle(most)`"]
 pub struct Tick {
     ran: usize,
+    handed: usize,
+    returned: usize,
     failed: usize,
+    merged: usize,
     left: usize,
     next: Option<Duration>,
     busy: bool,
@@ -38,21 +43,38 @@ pub struct Overrun {
 }
 
 impl Tick {
-    const BUSY: Tick = Tick { ran: 0, failed: 0, left: 0, next: None, busy: true, put_off: 0, overran: None };
+    const BUSY: Tick =
+        Tick { ran: 0, handed: 0, returned: 0, failed: 0, merged: 0, left: 0, next: None, busy: true, put_off: 0, overran: None };
 
     fn quiet(idle: Option<i64>, left: usize, busy: bool) -> Tick {
         let next = idle.map(|idle| Duration::from_nanos(idle.max(0) as u64));
         Tick { left, next, busy, ..Tick::BUSY }
     }
 
-    /// How many times a job was called: once for each run, and for each turn of a run in steps.
+    /// How many times a job was called: once for each attempt, and for each turn of a run in steps.
     pub fn ran(&self) -> usize {
         self.ran
     }
 
-    /// How many of them ended in an error or a panic.
+    /// How many runs were handed over, to go on in the background.
+    pub fn handed(&self) -> usize {
+        self.handed
+    }
+
+    /// How many runs came back from the background.
+    pub fn returned(&self) -> usize {
+        self.returned
+    }
+
+    /// How many attempts ended badly, of those called here and those that came back.
     pub fn failed(&self) -> usize {
         self.failed
+    }
+
+    /// How many runs could have waited by their slack, and were started since the host was awake anyway: so many
+    /// wake-ups were saved.
+    pub fn merged(&self) -> usize {
+        self.merged
     }
 
     /// How many jobs were still due when the budget was spent, counted up to a thousand; they come first at the next poll.
@@ -70,7 +92,8 @@ impl Tick {
         self.left
     }
 
-    /// How long until the next job is due; zero if one is, `None` if none is to come.
+    /// How long until the host is needed: until the next job is due, and its slack is used up; zero if one is, `None` if none
+    /// is to come.
     pub fn next(&self) -> Option<Duration> {
         self.next
     }
@@ -109,6 +132,7 @@ impl<C> Drop for Polling<'_, C> {
 impl Scheduler<()> {
     /// Runs the jobs that are due, in the order of their due times, then priority, then registration.
     ///
+    /// Runs that have come back from the background are taken in first: what follows them, and the observers, run here.
     /// What is registered or asked for meanwhile is due no earlier than the next poll. Called from inside a job it does
     /// nothing, and says so.
     pub fn run_pending(&self) -> Tick {
@@ -120,8 +144,8 @@ impl Scheduler<()> {
         self.run_pending_within_with(budget, &mut ())
     }
 
-    /// Runs every job once, now, in order of registration, besides its schedule. Paused jobs, and jobs that wait for one
-    /// that they follow, are left out.
+    /// Runs every job once, now, in order of registration, besides its schedule. Those that can't now (a run of theirs goes
+    /// on, a limit is reached) run when they can. Paused jobs, and jobs that wait for one that they follow, are left out.
     pub fn run_all(&self) -> Tick {
         self.run_all_with(&mut ())
     }
@@ -145,15 +169,10 @@ impl<C: 'static> Scheduler<C> {
             return Tick::quiet(idle, left, shared.polling.load(Ordering::Relaxed));
         }
         let Some(polling) = Polling::begin(shared) else { return Tick::BUSY };
-        let mut poll = Poll::new(self, shared.now(), budget);
-        shared.with(|table| table.begin_poll());
-        loop {
-            if poll.is_spent() {
-                poll.put_off();
-                break;
-            }
-            let Some(firing) = poll.next_firing() else { break };
-            poll.fire(firing, host);
+        let mut poll = Poll::begin(self, budget);
+        poll.take_in();
+        while let Some(step) = poll.next_step() {
+            poll.take(step, host);
         }
         drop(polling);
         poll.tick()
@@ -162,26 +181,24 @@ impl<C: 'static> Scheduler<C> {
     /// [`run_all`](Scheduler::run_all) for jobs that need the host's state.
     pub fn run_all_with(&self, host: &mut C) -> Tick {
         let shared = &*self.0;
-        let now = shared.now();
         let Some(polling) = Polling::begin(shared) else { return Tick::BUSY };
-        let mut poll = Poll::new(self, now, None);
-        let ids = shared.with(|table| {
-            table.begin_poll();
-            table.ids(None)
-        });
-        for id in ids {
-            let firing = shared.with(|table| {
-                let ready = table
-                    .get(id)
-                    .is_some_and(|job| !job.paused && job.open.is_none() && (job.follows.is_none() || !job.to_follow.is_empty()));
-                if ready && !table.closed { table.take(id, Start::New(Due::only(now.wall))) } else { None }
-            });
-            if let Some(firing) = firing {
-                poll.fire(firing, host);
+        let mut poll = Poll::begin(self, None);
+        poll.take_in();
+        for id in shared.with(|table| table.ids(None)) {
+            if let Some(step) = shared.with(|table| table.step_by_hand(id, poll.moment())) {
+                poll.take(step, host);
             }
         }
         drop(polling);
         poll.tick()
+    }
+
+    /// Takes in what came back from the background, if no poll goes on; for the end.
+    pub(super) fn take_in(&self) {
+        let shared = &*self.0;
+        let Some(polling) = Polling::begin(shared) else { return };
+        Poll::begin(self, None).take_in();
+        drop(polling);
     }
 }
 
@@ -189,152 +206,345 @@ impl<C: 'static> Scheduler<C> {
 struct Poll<'a, C: 'static> {
     scheduler: &'a Scheduler<C>,
     now: Now,
-    /// The monotonic clock when the poll began, and when the last run ended.
+    /// The monotonic clock when the poll began, and when it was last read.
     began: Duration,
-    ended: Duration,
+    read: Duration,
     /// Until when it has budget.
     budget_ends: Option<Duration>,
-    /// Until when jobs were due, by the wall clock, that the poll before put off.
-    put_off_before: Option<i64>,
+    /// Whether anything was done, so that the budget may end it.
+    moved: bool,
     tick: Tick,
 }
 
 impl<'a, C: 'static> Poll<'a, C> {
-    fn new(scheduler: &'a Scheduler<C>, now: Now, budget: Option<Duration>) -> Self {
-        let began = scheduler.0.clock.monotonic();
+    fn begin(scheduler: &'a Scheduler<C>, budget: Option<Duration>) -> Self {
+        let shared = &*scheduler.0;
+        let now = shared.now();
+        let began = shared.clock.monotonic();
+        let told = shared.with(|table| {
+            table.begin_poll();
+            let gap = now.elapsed.saturating_sub(table.polled);
+            table.polled = now.elapsed;
+            let late = table.first_due(now).map_or(0, |(due, _)| now.wall.saturating_sub(due)).min(gap);
+            let host_late = late.saturating_sub(now.slept).saturating_sub(now.stepped.max(0));
+            let by = Duration::from_nanos(host_late.max(0).unsigned_abs());
+            if by > shared.host_late {
+                table.tell(|_| Event::HostLate { by, gap: Duration::from_nanos(gap.max(0).unsigned_abs()) });
+            }
+            table.observed
+        });
+        let read = if told { shared.clock.monotonic() } else { began };
         let budget_ends = budget.map(|budget| began.saturating_add(budget));
-        let put_off_before = scheduler.0.table.lock().put_off.take();
-        let tick = Tick { busy: false, ..Tick::BUSY };
-        Poll { scheduler, now, began, ended: began, budget_ends, put_off_before, tick }
+        Poll { scheduler, now, began, read, budget_ends, moved: false, tick: Tick { busy: false, ..Tick::BUSY } }
     }
 
-    /// Whether its budget is spent. The first job always starts, or none ever would.
+    fn shared(&self) -> &'a Shared<C> {
+        &self.scheduler.0
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { now: self.now, waited: length(self.read.saturating_sub(self.began)) }
+    }
+
+    /// An instant of the monotonic clock as elapsed time.
+    fn elapsed_at(&self, monotonic: Duration) -> i64 {
+        let since = length(monotonic.saturating_sub(self.began));
+        let before = length(self.began.saturating_sub(monotonic));
+        self.now.elapsed.saturating_add(since).saturating_sub(before)
+    }
+
+    /// Whether its budget is spent. Something is always done, or nothing ever would be.
     fn is_spent(&self) -> bool {
-        self.tick.ran > 0 && self.budget_ends.is_some_and(|end| self.ended >= end)
+        self.moved && self.budget_ends.is_some_and(|end| self.read >= end)
     }
 
     /// Leaves what is still due to the next poll.
     fn put_off(&mut self) {
         let now = self.now;
-        let put_off = self.scheduler.0.with(|table| {
+        let put_off = self.shared().with(|table| {
             let (jobs, first) = table.due(now).filter(|_| !table.paused && !table.closed)?;
             table.put_off = Some(now.wall);
-            table.events.push(Event::PutOff { jobs, first });
+            table.tell(|_| Event::PutOff { jobs, first });
             Some(jobs)
         });
         self.tick.put_off = put_off.unwrap_or(0);
     }
 
-    /// The next run to start. Schedules with code of the user's own are asked with the lock free.
-    fn next_firing(&mut self) -> Option<Firing<C>> {
-        let shared = &*self.scheduler.0;
-        loop {
-            let step = shared.with(|table| table.step(self.now));
-            let (id, plan, due) = match step {
-                Step::Nothing => return None,
-                Step::Run(firing) => return Some(firing),
-                Step::Ask { id, plan, due } => (id, plan, due),
+    /// What came back from the background, in the order in which it did.
+    fn take_in(&mut self) {
+        let shared = self.shared();
+        let returned = shared.with(|table| std::mem::take(&mut table.returned));
+        for returned in returned {
+            self.tick.returned += 1;
+            self.came_back(returned);
+            self.moved = true;
+        }
+        if self.moved {
+            self.read = shared.clock.monotonic();
+        }
+    }
+
+    fn came_back(&mut self, returned: Returned) {
+        let Returned { serial, how, waited, took, ended } = returned;
+        let now = self.now;
+        let yields = matches!(how, How::Called(Ok((Outcome::Yield, _))));
+        let attempt = self.shared().with(|table| {
+            let errand = table.away.remove(&serial)?;
+            let id = errand.id;
+            table.limits.room_may_be_free();
+            table.give_back(&errand.limits, true, now.elapsed);
+            table.call(super::limits::ROOM, now.elapsed);
+            let live = table.get_mut(id).and_then(|job| {
+                let place = job.live.iter().position(|live| live.serial == serial)?;
+                Some((job.live.swap_remove(place), job.rules.clone(), job.counts_from_end()))
+            });
+            let Some((live, rules, counts_from_end)) = live else {
+                table.tell(|_| Event::Stray { id, name: errand.name, took });
+                return None;
             };
-            match catch_unwind(AssertUnwindSafe(|| plan.decide(due, self.now))) {
+            let Live { mut facts, after, started, ends, .. } = live;
+            facts.turn = facts.turn.saturating_add(u32::from(yields));
+            facts.late = facts.late.saturating_add(waited);
+            table.requeue(id);
+            Some(Attempt { facts, after, started, took, ends, rules, counts_from_end })
+        });
+        let Some(attempt) = attempt else { return drop_quietly(how) };
+        let ending = match how {
+            How::Called(called) => Ending::of(called),
+            How::Panicked(message) => Ending::Failed(FailureKind::Panic(message)),
+            How::Lost => Ending::Failed(FailureKind::Lost),
+            How::Stopped => Ending::Stopped,
+        };
+        let ended = self.elapsed_at(ended);
+        self.conclude(attempt, ending, ended);
+    }
+
+    /// What is to be done next, unless the budget is spent.
+    fn next_step(&mut self) -> Option<Step<C>> {
+        if self.is_spent() {
+            self.put_off();
+            return None;
+        }
+        let moment = self.moment();
+        match self.shared().with(|table| table.step(moment)) {
+            Step::Nothing => None,
+            step => Some(step),
+        }
+    }
+
+    fn take(&mut self, step: Step<C>, host: &mut C) {
+        let shared = self.shared();
+        match step {
+            Step::Nothing => {}
+            Step::Looked => {
+                self.moved = true;
+                self.read = shared.clock.monotonic();
+            }
+            Step::Call(call) => self.call(call, host),
+            Step::HandOver(hand_over) => self.hand_over(*hand_over),
+            Step::TimedOut(timed_out) => self.timed_out(*timed_out),
+            Step::AskSchedule { id, plan, due } => match catch_unwind(AssertUnwindSafe(|| plan.decide(due, self.now))) {
                 Ok(verdict) => {
-                    let now = self.now;
-                    if let Some(firing) = shared.with(|table| table.obey(id, due, verdict, now)) {
-                        return Some(firing);
+                    let moment = self.moment();
+                    if let Some(step) = shared.with(|table| table.obey(id, due, verdict, moment)) {
+                        self.take(step, host);
                     }
                 }
                 Err(payload) => {
-                    // Its schedule cannot be relied on any more: the job ends, and says why.
+                    // It cannot be relied on any more: the job ends, and says why.
                     let kind = FailureKind::Panic(format!("in its schedule: {}", message(payload)));
-                    let name = shared.table.lock().get(id).and_then(|job| job.name.clone());
-                    shared.tell(&Event::Failed(Failure { id, name, due: from_nanos(due), kind }));
-                    shared.with(|table| table.remove(id));
+                    self.told_failure(id, due, kind);
+                    shared.with(|table| table.remove(id, RemoveReason::Panicked));
+                }
+            },
+            Step::AskCondition { id, condition } => {
+                let holds = catch_unwind(AssertUnwindSafe(|| condition())).unwrap_or_else(|payload| {
+                    let kind = FailureKind::Panic(format!("in its condition: {}", message(payload)));
+                    self.told_failure(id, self.now.wall, kind);
+                    false
+                });
+                let now = self.now;
+                shared.with(|table| table.answered(id, holds, now));
+                self.read = shared.clock.monotonic();
+                self.moved = true;
+            }
+        }
+    }
+
+    /// Something of a job's besides its runs went wrong.
+    fn told_failure(&self, id: JobId, due: i64, kind: FailureKind) {
+        let name = self.shared().table.lock().get(id).and_then(|job| job.name.clone());
+        self.shared().tell(&[Event::Failed(Failure { id, name, due: from_nanos(due), attempt: 1, kind })]);
+    }
+
+    fn call(&mut self, call: Call<C>, host: &mut C) {
+        let shared = self.shared();
+        let Call { mut body, signals, attempt, merged } = call;
+        let Attempt { facts, after, started, took: before, ends, rules, counts_from_end } = attempt;
+        let id = facts.id;
+        let began = self.read;
+        let limit = ends.map(|ends| {
+            let left = Duration::from_nanos(ends.saturating_sub(self.elapsed_at(began)).max(0).unsigned_abs());
+            TimeLimit { clock: shared.clock.clone(), ends: began.saturating_add(left) }
+        });
+        let view = RunView { facts, signals, limit };
+        let followed = after.as_ref().and_then(|after| after.value.clone());
+        let mut run = Run { view: &view, host, scheduler: self.scheduler, budget_ends: self.budget_ends };
+        let called = catch_unwind(AssertUnwindSafe(|| body(&mut run, followed)));
+        let ended = shared.clock.monotonic();
+        let took = before + ended.saturating_sub(began);
+        self.read = ended;
+        self.moved = true;
+        self.tick.ran += 1;
+        self.tick.merged += usize::from(merged);
+        let RunView { mut facts, .. } = view;
+        let ending = match called {
+            Ok(called) => Ending::of(called),
+            Err(payload) => Ending::Failed(FailureKind::Panic(message(payload))),
+        };
+        let goes_on = matches!(ending, Ending::Yield);
+        if goes_on {
+            facts.turn = facts.turn.saturating_add(1);
+        }
+        let over = self.budget_ends.and_then(|end| ended.checked_sub(end)).filter(|by| !by.is_zero());
+        if let Some(by) = over {
+            self.tick.overran = Some(Overrun { id, by });
+        }
+        let late = ends.is_some_and(|ends| !goes_on && self.elapsed_at(ended) > ends);
+        let attempt = Attempt { facts, after, started, took, ends, rules, counts_from_end };
+        let orphan = shared.with(|table| {
+            if let Some(by) = over {
+                table.tell(|_| Event::Overran { id, name: attempt.facts.name.clone(), by });
+            }
+            if let Some(limit) = attempt.rules.as_ref().and_then(|rules| rules.timeout).filter(|_| late) {
+                let (name, due) = (attempt.facts.name.clone(), attempt.facts.due);
+                table.tell(|_| Event::TimedOut { id, name, due, limit });
+            }
+            table.called_back(id, body, &attempt, goes_on)
+        });
+        drop_quietly(orphan);
+        let ended = self.elapsed_at(ended);
+        self.conclude(attempt, ending, ended);
+    }
+
+    fn hand_over(&mut self, hand_over: HandOver) {
+        let shared = self.shared();
+        let HandOver { id, serial, launcher, signals, facts, value, timeout, origin, last_start } = hand_over;
+        let home: Arc<dyn Home> = self.scheduler.0.clone();
+        let away = Away {
+            view: RunView { facts: facts.clone(), signals, limit: None },
+            value,
+            timeout,
+            clock: shared.clock.clone(),
+            handed: self.read,
+            serial,
+            home: Some(Arc::downgrade(&home)),
+        };
+        let now = self.now;
+        // An executor that panics has dropped the run, which has come back as lost.
+        match catch_unwind(AssertUnwindSafe(|| launcher(away))) {
+            Ok(Err(work)) => {
+                shared.with(|table| table.refused(id, serial, origin, last_start, now));
+                drop_quietly(work);
+            }
+            handed => {
+                if let Err(payload) = handed {
+                    let _ = message(payload);
+                }
+                self.tick.handed += 1;
+                self.moved = true;
+                shared.with(|table| table.announce(&facts));
+            }
+        }
+        self.read = shared.clock.monotonic();
+    }
+
+    fn timed_out(&mut self, timed_out: TimedOut) {
+        let TimedOut { attempt, limit } = timed_out;
+        let (id, name, due) = (attempt.facts.id, attempt.facts.name.clone(), attempt.facts.due);
+        self.shared().with(|table| table.tell(|_| Event::TimedOut { id, name, due, limit }));
+        let now = self.now.elapsed;
+        self.conclude(attempt, Ending::Failed(FailureKind::TimedOut(limit)), now);
+        self.moved = true;
+    }
+
+    /// What becomes of an attempt that has ended, at an instant of elapsed time.
+    fn conclude(&mut self, attempt: Attempt, ending: Ending, ended: i64) {
+        let shared = self.shared();
+        let id = attempt.facts.id;
+        let (end, value, cancels, kind) = match ending {
+            Ending::Yield => {
+                shared.with(|table| table.yielded(id, attempt, ended));
+                return self.catch_up();
+            }
+            Ending::Done(value) => (RunEnd::Done, value, false, None),
+            Ending::Cancel(value) => (RunEnd::Done, value, true, None),
+            Ending::Stopped => (RunEnd::Stopped, None, false, None),
+            Ending::Failed(kind) => {
+                let end = match kind {
+                    FailureKind::Panic(_) => RunEnd::Panicked,
+                    FailureKind::TimedOut(_) => RunEnd::TimedOut,
+                    FailureKind::Lost => RunEnd::Lost,
+                    _ => RunEnd::Failed,
+                };
+                (end, None, false, Some(kind))
+            }
+        };
+        let mut failure = None;
+        let mut attempt = attempt;
+        if let Some(kind) = kind {
+            self.tick.failed += 1;
+            let facts = &attempt.facts;
+            let told = Failure { id, name: facts.name.clone(), due: facts.due, attempt: facts.attempt, kind };
+            let wait = self.wait_before_next(&attempt, &told);
+            if shared.watched.load(Ordering::Relaxed) {
+                shared.tell(&[Event::Failed(told.clone())]);
+            }
+            failure = Some(told);
+            if let Some(wait) = wait {
+                match shared.with(|table| table.failed(id, attempt, wait, ended)) {
+                    None => {
+                        drop_quietly(failure);
+                        return self.catch_up();
+                    }
+                    Some(back) => attempt = back,
                 }
             }
         }
+        let restart = if attempt.counts_from_end { self.restart(id) } else { None };
+        // The last hold on what is the user's must not go while the lock is held.
+        let kept = (failure.clone(), value.clone());
+        shared.with(|table| table.finish(End { attempt, end, value, failure, cancels, restart, ended }));
+        drop_quietly(kept);
+        self.catch_up();
     }
 
-    fn fire(&mut self, firing: Firing<C>, host: &mut C) {
-        let shared = &*self.scheduler.0;
-        let Firing { id, name, mut body, signals, start, follows, counts_from_end } = firing;
-        let (mut facts, started, before) = match start {
-            Start::New(due) => {
-                let (facts, started) = self.facts(id, name, due, follows.as_ref().map(|(facts, _)| facts.clone()));
-                (facts, started, Duration::ZERO)
-            }
-            Start::Again(open) => (open.facts, open.started, open.took),
-        };
-        let budget_ends = self.budget_ends;
-        let mut run = Run { facts: &facts, host, scheduler: self.scheduler, signals: &signals, budget_ends };
-        let followed = follows.as_ref().map(|(_, value)| value.clone());
-        let outcome = catch_unwind(AssertUnwindSafe(|| body(&mut run, followed)));
-        let ended = shared.clock.monotonic();
-        let took = before + ended.saturating_sub(self.ended);
-        self.ended = ended;
-        self.tick.ran += 1;
-        if let Some(by) = budget_ends.and_then(|end| ended.checked_sub(end)).filter(|by| !by.is_zero()) {
-            self.tick.overran = Some(Overrun { id, by });
-            shared.tell(&Event::Overran { id, name: facts.name.clone(), by });
+    /// Reads the clock again if observers may have taken their time.
+    fn catch_up(&mut self) {
+        if self.shared().watched.load(Ordering::Relaxed) {
+            self.read = self.shared().clock.monotonic();
         }
-        let (end, value, cancel) = match outcome {
-            Ok(Ok((Outcome::Yield, _))) => {
-                facts.turn = facts.turn.saturating_add(1);
-                let again = self.now.elapsed.saturating_add(length(ended.saturating_sub(self.began)));
-                let open = Open { facts, follows, started, took, again, order: 0 };
-                let orphan = shared.with(|table| table.yielded(id, body, open));
-                return drop_quietly(orphan);
-            }
-            Ok(Ok((outcome, value))) => (RunEnd::Done, value, outcome == Outcome::Cancel),
-            Ok(Err(error)) => {
-                self.failure(&facts, FailureKind::Error(error));
-                (RunEnd::Failed, None, false)
-            }
-            Err(payload) => {
-                self.failure(&facts, FailureKind::Panic(message(payload)));
-                (RunEnd::Panicked, None, false)
-            }
-        };
-        let restart = if counts_from_end { self.restart(id) } else { None };
-        let last = LastRun { due: facts.due, started: from_nanos(started), took, late: facts.late, folded: facts.folded, end };
-        let orphan = shared.with(|table| table.finish(id, body, End { facts, last, value, cancel, restart }));
-        drop_quietly(orphan);
     }
 
-    /// What is known of a run as it starts, and when that is by the wall clock.
-    fn facts(
-        &self,
-        id: JobId,
-        name: Option<std::sync::Arc<str>>,
-        due: Due,
-        follows: Option<std::sync::Arc<RunFacts>>,
-    ) -> (RunFacts, i64) {
-        let waited = length(self.ended.saturating_sub(self.began));
-        let started = self.now.wall.saturating_add(waited);
-        let before_poll = self.now.wall.saturating_sub(due.due);
-        let late_by = match () {
-            () if waited > before_poll => LateBy::OtherJobs,
-            () if self.put_off_before.is_some_and(|until| due.due <= until) => LateBy::Budget,
-            () if self.now.slept >= before_poll / 2 && self.now.slept > 0 => LateBy::Suspend,
-            () if self.now.stepped >= before_poll / 2 && self.now.stepped > 0 => LateBy::ClockStep,
-            () => LateBy::Host,
-        };
-        let facts = RunFacts {
-            id,
-            name,
-            due: from_nanos(due.due),
-            first_missed: from_nanos(due.first),
-            late: Duration::from_nanos(started.saturating_sub(due.due).max(0) as u64),
-            late_by,
-            folded: due.folded,
-            attempt: 1,
-            turn: 0,
-            follows,
-        };
-        (facts, started)
+    /// How long a run that failed waits before it is tried again, if it is.
+    fn wait_before_next(&self, attempt: &Attempt, failure: &Failure) -> Option<i64> {
+        let rules = attempt.rules.as_ref()?;
+        let retry = rules.retry.as_ref().filter(|retry| attempt.facts.attempt <= retry.most)?;
+        if let Some(only) = &retry.only {
+            // One that panics says nothing for another attempt.
+            if !catch_unwind(AssertUnwindSafe(|| only(failure))).unwrap_or(false) {
+                return None;
+            }
+        }
+        let failed = attempt.facts.attempt;
+        let due = attempt.facts.due.timestamp_nanos_opt().unwrap_or_default().unsigned_abs();
+        let draw = mix(mix(mix(self.shared().seed, attempt.facts.id.order), due), failed.into());
+        Some(retry.backoff.wait(failed, draw))
     }
 
     /// The plan of a schedule that counts from the end of its runs, counted from now.
     fn restart(&self, id: JobId) -> Option<Restart> {
-        let shared = &*self.scheduler.0;
+        let shared = self.shared();
         let now = shared.now();
         let mut plan = shared.table.lock().get(id)?.plan.clone()?;
         plan.restarted(now);
@@ -343,14 +553,8 @@ impl<'a, C: 'static> Poll<'a, C> {
         Some(Restart { registered, next })
     }
 
-    fn failure(&mut self, facts: &RunFacts, kind: FailureKind) {
-        self.tick.failed += 1;
-        let failure = Failure { id: facts.id, name: facts.name.clone(), due: facts.due, kind };
-        self.scheduler.0.tell(&Event::Failed(failure));
-    }
-
     fn tick(&self) -> Tick {
-        let shared = &*self.scheduler.0;
+        let shared = self.shared();
         let now = shared.now();
         let table = shared.table.lock();
         let Tick { left, next, .. } = Tick::quiet(table.idle(now), table.queued(), false);
@@ -358,13 +562,23 @@ impl<'a, C: 'static> Poll<'a, C> {
     }
 }
 
-/// What a panic said. The payload's own drop may panic too; that goes no further.
-fn message(payload: Box<dyn Any + Send>) -> String {
-    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "with a payload that is no text".to_owned(),
-    };
-    drop_quietly(payload);
-    text
+/// How an attempt ended.
+enum Ending {
+    Done(Option<Value>),
+    Cancel(Option<Value>),
+    Yield,
+    Failed(FailureKind),
+    Stopped,
+}
+
+impl Ending {
+    fn of(called: Called) -> Self {
+        match called {
+            Ok((Outcome::Yield, _)) => Ending::Yield,
+            Ok((Outcome::Retry, _)) => Ending::Failed(FailureKind::Retry),
+            Ok((Outcome::Cancel, value)) => Ending::Cancel(value),
+            Ok((Outcome::Done, value)) => Ending::Done(value),
+            Err(error) => Ending::Failed(FailureKind::Error(error)),
+        }
+    }
 }

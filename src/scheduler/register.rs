@@ -1,48 +1,42 @@
 //! How jobs come in: the end of the chain that began with `every`.
 
-use std::any::Any;
-use std::error::Error as StdError;
 use std::fmt;
-use std::sync::{Arc, Weak};
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::table::{Body, Job, Plan};
-use super::{Run, Scheduler};
+use super::away::{JobFuture, on_executor, on_runtime};
+use super::entry::{Body, Called, Job, Launcher};
+use super::options::{Options, Place, job_options};
+use super::plan::Plan;
+use super::{Run, Scheduler, Shared};
 use crate::builder::When;
 use crate::clock::Now;
 use crate::error::Error;
-use crate::job::{Control, Epitaph, JobHandle, JobId, Results};
+use crate::job::{Control, Epitaph, JobHandle, Results};
 use crate::policy::Missed;
-use crate::run::{BoxError, JobResult, Outcome};
+use crate::run::{BoxError, JobResult, Outcome, RunView};
 use crate::schedule::mix;
 
-/// What a chain makes when it is begun at a scheduler: a job.
-pub struct Registering<C: 'static> {
+/// What a chain makes when it is begun at a scheduler: a job. `M` is where it runs, [`OnPoll`] or [`InBackground`].
+pub struct Registering<C: 'static, M = OnPoll> {
     scheduler: Scheduler<C>,
     options: Options,
+    mode: PhantomData<M>,
 }
 
-/// What is said of a job besides its schedule.
-#[derive(Debug, Default)]
-struct Options {
-    name: Option<String>,
-    tags: Vec<String>,
-    priority: i32,
-    missed: Option<Missed>,
-    grace: Option<Duration>,
-}
+/// A job runs on the thread that polls.
+#[derive(Debug, Clone, Copy)]
+pub struct OnPoll;
 
-impl<C> fmt::Debug for Registering<C> {
+/// A job runs on the scheduler's executor: see [`When::background`].
+#[derive(Debug, Clone, Copy)]
+pub struct InBackground;
+
+impl<C, M> fmt::Debug for Registering<C, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Registering").field(&self.options).finish()
-    }
-}
-
-impl Options {
-    fn tag(&mut self, tag: String) {
-        if !self.tags.contains(&tag) {
-            self.tags.push(tag);
-        }
     }
 }
 
@@ -63,31 +57,55 @@ fn identity(name: Option<&str>, order: u64, seed: u64) -> u64 {
     name.map_or(mix(seed, order), |name| name.bytes().fold(seed, |hash, byte| mix(hash, byte.into())))
 }
 
-impl<C: 'static> Registering<C> {
-    pub(super) fn new(scheduler: Scheduler<C>) -> Self {
-        Registering { scheduler, options: Options::default() }
+/// Where a job's results are kept for the holders of its handle.
+pub(super) struct Kept<T>(Arc<Results<T>>);
+
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Kept(self.0.clone())
     }
 }
 
-impl<C: 'static> When<Registering<C>> {
-    /// A name, for logs and tables.
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.target.options.name = Some(name.into());
-        self
+impl<T: Send + Sync + 'static> Kept<T> {
+    /// Takes a call's result: keeps its value, and hands it on.
+    pub(super) fn keep(&self, result: impl JobResult<Value = T>) -> Called {
+        match result.into_end() {
+            Ok((_, outcome @ (Outcome::Yield | Outcome::Retry))) => Ok((outcome, None)),
+            Ok((value, outcome)) => Ok((outcome, Some(self.0.keep(value)))),
+            Err(error) => {
+                let error: Arc<dyn std::error::Error + Send + Sync> = Arc::from(error);
+                self.0.keep_error(error.clone());
+                Err(error)
+            }
+        }
     }
+}
 
-    /// A tag to find the job by; several calls give several tags.
-    pub fn tag(mut self, tag: impl Into<String>) -> Self {
-        self.target.options.tag(tag.into());
-        self
+/// A job's entry in the table, yet without a plan, and the handle on it.
+pub(super) fn entry<C: 'static, T: Send + Sync + 'static>(
+    shared: &Arc<Shared<C>>,
+    options: &mut Options,
+    body: impl FnOnce(Kept<T>) -> Body<C>,
+) -> (Job<C>, JobHandle<T>) {
+    let id = shared.with(|table| table.reserve());
+    let results = Arc::new(Results::<T>::default());
+    let name: Option<Arc<str>> = options.name.take().map(Into::into);
+    let mut entry = Job::new(id, name.clone(), results.clone() as Arc<dyn Epitaph>, body(Kept(results.clone())));
+    entry.tags = std::mem::take(&mut options.tags);
+    entry.priority = options.priority;
+    let control: Arc<dyn Control> = shared.clone();
+    (entry, JobHandle { id, name, control: Arc::downgrade(&control), results })
+}
+
+impl<C: 'static> Registering<C> {
+    pub(super) fn new(scheduler: Scheduler<C>) -> Self {
+        Registering { scheduler, options: Options::default(), mode: PhantomData }
     }
+}
 
-    /// Among jobs due at the same instant, the lower comes first; 0 unless given.
-    pub fn priority(mut self, priority: i32) -> Self {
-        self.target.options.priority = priority;
-        self
-    }
+job_options!(impl [C: 'static, M] When<Registering<C, M>>, target.options);
 
+impl<C: 'static, M> When<Registering<C, M>> {
     /// What becomes of missed occurrences.
     pub fn missed(mut self, missed: Missed) -> Self {
         self.target.options.missed = Some(missed);
@@ -100,6 +118,47 @@ impl<C: 'static> When<Registering<C>> {
         self
     }
 
+    fn register<T: Send + Sync + 'static>(
+        self,
+        place: Place,
+        body: impl FnOnce(Kept<T>) -> Body<C>,
+    ) -> Result<JobHandle<T>, Error> {
+        let shared = self.target.scheduler.0.clone();
+        let now = shared.now();
+        let (schedule, Registering { mut options, .. }) = self.finish(Some((now.wall, &shared.zone)))?;
+        let missed = options.missed.unwrap_or(shared.missed);
+        if missed == (Missed::RunAll { most: 0 }) {
+            return Err(Error::ZeroCatchUp);
+        }
+        let grace = options.grace.or(shared.grace);
+        let zone = schedule.spec().zone.clone().unwrap_or_else(|| shared.zone.clone());
+        let rules = options.rules(&shared.defaults, place, &zone)?;
+        let (mut entry, handle) = entry(&shared, &mut options, body);
+        let id = entry.id;
+        let seed = identity(handle.name(), id.order, shared.seed);
+        let plan = Plan::new(schedule, shared.zone.clone(), seed, missed, grace, now);
+        let next = match first(&plan, now) {
+            Ok(next) => next,
+            Err(error) => {
+                shared.with(|table| table.release(id));
+                return Err(error);
+            }
+        };
+        let spec = plan.schedule.spec();
+        entry.rules = rules;
+        entry.searched = plan.on_scale(now);
+        entry.next = next;
+        entry.runs_left = spec.times;
+        if spec.immediately || plan.schedule.is_reboot() {
+            entry.ask_by_hand(now);
+        }
+        entry.plan = Some(plan);
+        shared.admit(entry, &options.limits)?;
+        Ok(handle)
+    }
+}
+
+impl<C: 'static> When<Registering<C>> {
     /// Registers a job that takes nothing.
     ///
     /// # Errors
@@ -123,32 +182,107 @@ impl<C: 'static> When<Registering<C>> {
         F: FnMut(&mut Run<'_, C>) -> R + Send + 'static,
         R: JobResult,
     {
-        let shared = self.target.scheduler.0.clone();
-        let now = shared.now();
-        let (schedule, Registering { scheduler, options }) = self.finish(Some((now.wall, &shared.zone)))?;
-        let missed = options.missed.unwrap_or(shared.missed);
-        if missed == (Missed::RunAll { most: 0 }) {
-            return Err(Error::ZeroCatchUp);
-        }
-        let grace = options.grace.or(shared.grace);
-        let (id, mut entry, handle) = scheduler.entry(options, move |run, _| job(run));
-        let seed = identity(handle.name(), id.order, shared.seed);
-        let plan = Plan::new(schedule, shared.zone.clone(), seed, missed, grace, now);
-        let next = match first(&plan, now) {
-            Ok(next) => next,
-            Err(error) => {
-                shared.with(|table| table.release(id));
-                return Err(error);
-            }
-        };
-        let spec = plan.schedule.spec();
-        entry.searched = plan.on_scale(now);
-        entry.next = next;
-        entry.extra = (spec.immediately || plan.schedule.is_reboot()).then_some(now.elapsed);
-        entry.runs_left = spec.times;
-        entry.plan = Some(plan);
-        shared.admit(entry)?;
-        Ok(handle)
+        self.register(Place::OnPoll, |kept| Body::Inline(Box::new(move |run, _| kept.keep(job(run)))))
+    }
+
+    /// Lets the job run away from the polling thread, on the scheduler's
+    /// [`executor`](crate::SchedulerBuilder::executor), so that it never holds up the host.
+    ///
+    /// Its result comes back at the next poll: jobs that follow it, and observers, run on the polling thread as ever. When the
+    /// executor has no room, the job waits in its order and what it misses folds
+    /// ([`Blocked::PoolFull`](crate::Blocked::PoolFull)). Such a job is `Fn` and `Sync`, since runs of it may go on beside
+    /// each other, and is not lent the host's state.
+    ///
+    /// ```
+    /// use punctual::{Overlap, Scheduler};
+    /// use std::time::Duration;
+    ///
+    /// let scheduler = Scheduler::new();
+    /// let fetched = scheduler.every(5).minutes().immediately().timeout(Duration::from_secs(30)).background().do_with(|run| {
+    ///     if run.should_stop() { Err("stopped") } else { Ok(42) }
+    /// })?;
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// scheduler.following(&fetched).do_with(move |_, n: &i32| tell.send(*n))?;
+    /// let found = loop {
+    ///     let _ = scheduler.run_pending();
+    ///     if let Ok(found) = told.try_recv() {
+    ///         break found;
+    ///     }
+    ///     scheduler.wait(Duration::from_secs(1));
+    /// };
+    /// assert_eq!(found, 42);
+    /// # Ok::<(), punctual::Error>(())
+    /// ```
+    pub fn background(self) -> When<Registering<C, InBackground>> {
+        self.retarget(|Registering { scheduler, options, .. }| Registering { scheduler, options, mode: PhantomData })
+    }
+
+    /// Registers an async job, on whatever runs futures: `spawn` is given each run as a future to set going.
+    ///
+    /// It is a background run: overlap, time limit and retry hold, and its result comes back at the next poll. When it is told
+    /// to stop, the job's future is dropped. With tokio, use `do_async` (feature `tokio`).
+    ///
+    /// # Errors
+    ///
+    /// As [`do_`](Self::do_).
+    pub fn do_future<S, F, R>(self, spawn: S, job: F) -> Result<JobHandle<<R::Output as JobResult>::Value>, Error>
+    where
+        S: Fn(JobFuture) + Send + Sync + 'static,
+        F: Fn(RunView) -> R + Send + Sync + 'static,
+        R: Future<Output: JobResult> + Send + 'static,
+    {
+        self.register(Place::Away, |kept| Body::Away(future_body(spawn, kept, move |run, _| Some(job(run)))))
+    }
+}
+
+/// A job that is a future for each run. Without a future there was nothing to follow.
+pub(super) fn future_body<S, F, R, T>(spawn: S, kept: Kept<T>, job: F) -> Launcher
+where
+    S: Fn(JobFuture) + Send + Sync + 'static,
+    F: Fn(RunView, Option<super::entry::Value>) -> Option<R> + Send + Sync + 'static,
+    R: Future<Output: JobResult<Value = T>> + Send + 'static,
+    T: Send + Sync + 'static,
+{
+    on_runtime(
+        spawn,
+        Arc::new(move |run, value| {
+            let (kept, future) = (kept.clone(), job(run, value));
+            Box::pin(async move {
+                match future {
+                    Some(future) => kept.keep(future.await),
+                    None => Err(Arc::from(BoxError::from("there was no run to follow"))),
+                }
+            })
+        }),
+    )
+}
+
+impl<C: 'static> When<Registering<C, InBackground>> {
+    /// Registers a background job that takes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`When::do_`].
+    pub fn do_<F, R>(self, job: F) -> Result<JobHandle<R::Value>, Error>
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: JobResult,
+    {
+        self.do_with(move |_| job())
+    }
+
+    /// Registers a background job that takes the run it is in, as a [`RunView`].
+    ///
+    /// # Errors
+    ///
+    /// As [`When::do_`].
+    pub fn do_with<F, R>(self, job: F) -> Result<JobHandle<R::Value>, Error>
+    where
+        F: Fn(&RunView) -> R + Send + Sync + 'static,
+        R: JobResult,
+    {
+        let executor = self.target.scheduler.0.executor().clone();
+        self.register(Place::Away, |kept| Body::Away(on_executor(executor, move |run, _| kept.keep(job(run)))))
     }
 }
 
@@ -215,135 +349,5 @@ impl<C: 'static> When<Registering<C>> {
             steps = Some(left);
             Turn(Ok(Outcome::Yield))
         })
-    }
-}
-
-impl<C: 'static> Scheduler<C> {
-    /// A job's entry in the table, yet without a plan, and the handle on it.
-    fn entry<R: JobResult>(
-        &self,
-        options: Options,
-        mut job: impl FnMut(&mut Run<'_, C>, Option<Arc<dyn Any + Send + Sync>>) -> R + Send + 'static,
-    ) -> (JobId, Job<C>, JobHandle<R::Value>) {
-        let id = self.0.with(|table| table.reserve());
-        let results = Arc::new(Results::<R::Value>::default());
-        let kept = results.clone();
-        let body: Body<C> = Box::new(move |run, followed| match job(run, followed).into_end() {
-            Ok((_, Outcome::Yield)) => Ok((Outcome::Yield, None)),
-            Ok((value, outcome)) => Ok((outcome, Some(kept.keep(value)))),
-            Err(error) => {
-                let error: Arc<dyn StdError + Send + Sync> = Arc::from(error);
-                kept.keep_error(error.clone());
-                Err(error)
-            }
-        });
-        let name: Option<Arc<str>> = options.name.map(Into::into);
-        let mut entry = Job::new(id, name.clone(), results.clone() as Arc<dyn Epitaph>, body);
-        entry.tags = options.tags;
-        entry.priority = options.priority;
-        let control: Arc<dyn Control> = self.0.clone();
-        (id, entry, JobHandle { id, name, control: Arc::downgrade(&control), results })
-    }
-}
-
-/// A job in the making that follows another one: see [`Scheduler::following`].
-#[must_use = "a chain does nothing until `do_` or `do_with` ends it"]
-pub struct Following<T, C: 'static = ()> {
-    scheduler: Scheduler<C>,
-    upstream: JobId,
-    control: Weak<dyn Control>,
-    options: Options,
-    value: std::marker::PhantomData<fn(&T)>,
-}
-
-impl<T, C> fmt::Debug for Following<T, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Following").field("upstream", &self.upstream).field("options", &self.options).finish_non_exhaustive()
-    }
-}
-
-impl<T: Send + Sync + 'static, C: 'static> Following<T, C> {
-    pub(super) fn new(scheduler: Scheduler<C>, job: &JobHandle<T>) -> Self {
-        Following {
-            scheduler,
-            upstream: job.id,
-            control: job.control.clone(),
-            options: Options::default(),
-            value: std::marker::PhantomData,
-        }
-    }
-
-    /// A name, for logs and tables.
-    pub fn named(mut self, name: impl Into<String>) -> Self {
-        self.options.name = Some(name.into());
-        self
-    }
-
-    /// A tag to find the job by; several calls give several tags.
-    pub fn tag(mut self, tag: impl Into<String>) -> Self {
-        self.options.tag(tag.into());
-        self
-    }
-
-    /// Among jobs due at the same instant, the lower comes first; 0 unless given.
-    pub fn priority(mut self, priority: i32) -> Self {
-        self.options.priority = priority;
-        self
-    }
-
-    /// Registers a job that takes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::JobGone`] if the job to follow is gone, [`Error::OtherScheduler`] if it is another scheduler's.
-    pub fn do_<F, R>(self, mut job: F) -> Result<JobHandle<R::Value>, Error>
-    where
-        F: FnMut() -> R + Send + 'static,
-        R: JobResult,
-    {
-        self.do_with(move |_, _| job())
-    }
-
-    /// Registers a job that takes the [`Run`] it is in and the result of the run that it follows.
-    ///
-    /// # Errors
-    ///
-    /// As [`do_`](Self::do_).
-    pub fn do_with<F, R>(self, mut job: F) -> Result<JobHandle<R::Value>, Error>
-    where
-        F: FnMut(&mut Run<'_, C>, &T) -> R + Send + 'static,
-        R: JobResult,
-    {
-        let shared = self.scheduler.0.clone();
-        let own: Arc<dyn Control> = shared.clone();
-        if !Weak::ptr_eq(&self.control, &Arc::downgrade(&own)) {
-            return Err(if self.control.strong_count() == 0 { Error::SchedulerGone } else { Error::OtherScheduler });
-        }
-        let (_, mut entry, handle) =
-            self.scheduler.entry(self.options, move |run, followed: Option<Arc<dyn Any + Send + Sync>>| {
-                // The table hands a job only what the job it follows returned, which is a `T`.
-                let value = followed.and_then(|value| value.downcast::<T>().ok());
-                value.map(|value| job(run, &value)).map_or(Unfollowed::Nothing, Unfollowed::Ran)
-            });
-        entry.follows = Some(self.upstream);
-        shared.admit(entry)?;
-        Ok(handle)
-    }
-}
-
-/// The result of a job that follows.
-enum Unfollowed<R> {
-    Ran(R),
-    Nothing,
-}
-
-impl<R: JobResult> JobResult for Unfollowed<R> {
-    type Value = R::Value;
-
-    fn into_end(self) -> Result<(R::Value, crate::run::Outcome), crate::run::BoxError> {
-        match self {
-            Unfollowed::Ran(result) => result.into_end(),
-            Unfollowed::Nothing => Err("there was no run to follow".into()),
-        }
     }
 }

@@ -1,278 +1,62 @@
 //! The jobs of a scheduler and their due times: what its lock guards. No code of the user's own runs in here.
+//!
+//! This file holds the bookkeeping: who is there, in which place, who comes and goes. [`step`](super::step) finds out what
+//! is to be done next, [`ending`](super::ending) takes in how runs end.
 
-use std::any::Any;
-use std::collections::VecDeque;
-use std::error::Error as StdError;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::thread::ThreadId;
-use std::time::Duration;
 
-use super::Run;
+use super::away::Returned;
+use super::entry::{Block, BlockedBy, Chain, Followed, Job, Live, On, State, Unrun, Waiting};
+use super::limits::{Allows, LimitId, Limits};
+use super::plan::{Plan, Scale};
+use super::summary::Lateness;
 use crate::clock::{Changes, Now, Watch};
 use crate::error::Error;
-use crate::event::{DropReason, Event};
-use crate::job::{Epitaph, JobId, JobSnapshot, LastRun, RunEnd, Stats};
-use crate::policy::{Due, Missed, Verdict};
-use crate::queue::{Queue, Rank};
-use crate::run::{Outcome, RunFacts, Signals};
-use crate::schedule::{Schedule, Setting, Zone, from_nanos, length, mix, to_nanos};
-
-/// What a run returned, for those that follow.
-pub(super) type Value = Arc<dyn Any + Send + Sync>;
-
-/// What a job does, given the value of the run that it follows. Its own is kept by the closure and handed on, once the run
-/// is done.
-pub(super) type Body<C> =
-    Box<dyn FnMut(&mut Run<'_, C>, Option<Value>) -> Result<(Outcome, Option<Value>), Arc<dyn StdError + Send + Sync>> + Send>;
+use crate::event::{DropReason, Event, RemoveReason};
+use crate::job::{JobId, JobSnapshot};
+use crate::queue::{Rank, Timeline};
+use crate::run::Signals;
+use crate::schedule::from_nanos;
 
 /// A wall clock that was set back by more than this past a job's last due time was wrong before.
 const WRONG_BEFORE: i64 = 86_400 * 1_000_000_000;
 
 /// Of jobs due at the same instant, those that are taken up again come after those that begin.
-const AFTER_ALL_JOBS: u64 = 1 << 63;
+pub(super) const AFTER_ALL_JOBS: u64 = 1 << 63;
 
-/// On which scale a job's due times lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scale {
-    Elapsed,
-    Wall,
-}
-
-/// When a job is due, and what is done about missed occurrences.
-#[derive(Clone)]
-pub(super) struct Plan {
-    pub(super) schedule: Schedule,
-    zone: Zone,
-    scale: Scale,
-    /// From when an interval counts, on the scale of its due times.
-    registered: i64,
-    /// How far an anchor that was given lies from where it says.
-    moved: i64,
-    pub(super) seed: u64,
-    pub(super) missed: Missed,
-    pub(super) grace: Option<Duration>,
-}
-
-impl Plan {
-    pub(super) fn new(schedule: Schedule, zone: Zone, seed: u64, missed: Missed, grace: Option<Duration>, now: Now) -> Self {
-        let scale = if schedule.is_elapsed() { Scale::Elapsed } else { Scale::Wall };
-        let mut plan = Plan { schedule, zone, scale, registered: 0, moved: 0, seed, missed, grace };
-        plan.registered = plan.on_scale(now);
-        if scale == Scale::Elapsed {
-            plan.moved = -now.ahead();
-        }
-        plan
-    }
-
-    fn setting(&self) -> Setting<'_> {
-        Setting { zone: &self.zone, registered: Some(self.registered), moved: self.moved, seed: self.seed }
-    }
-
-    pub(super) fn on_scale(&self, now: Now) -> i64 {
-        if self.scale == Scale::Elapsed { now.elapsed } else { now.wall }
-    }
-
-    /// An instant of the scale as the wall clock shows it.
-    fn wall(&self, at: i64, now: Now) -> i64 {
-        if self.scale == Scale::Elapsed { at.saturating_add(now.ahead()) } else { at }
-    }
-
-    pub(super) fn next(&self, after: i64) -> Option<i64> {
-        self.schedule.next(self.setting(), after)
-    }
-
-    pub(super) fn decide(&self, due: i64, now: Now) -> Verdict {
-        crate::policy::decide(&self.schedule, self.setting(), self.missed, self.grace, due, self.on_scale(now))
-    }
-
-    /// When an occurrence is to run, its jitter added.
-    fn put_off(&self, occurrence: i64) -> i64 {
-        match length(self.schedule.jitter()) {
-            0 => occurrence,
-            jitter => {
-                let drawn = mix(self.seed, occurrence as u64) % (jitter as u64 + 1);
-                occurrence.saturating_add(drawn as i64)
-            }
-        }
-    }
-
-    /// The same plan, counted from now.
-    pub(super) fn restarted(&mut self, now: Now) {
-        self.registered = self.on_scale(now);
-    }
-}
-
-/// A job in the table.
-pub(super) struct Job<C> {
-    pub(super) id: JobId,
-    pub(super) name: Option<Arc<str>>,
-    pub(super) tags: Vec<String>,
-    pub(super) priority: i32,
-    pub(super) plan: Option<Plan>,
-    /// The next occurrence, and the instant that it was searched from.
-    pub(super) next: Option<i64>,
-    pub(super) searched: i64,
-    /// When a run besides the schedule is due: by hand, at once after registration, at the first poll. In elapsed time,
-    /// so that setting the wall clock doesn't put it off.
-    pub(super) extra: Option<i64>,
-    /// A run with more to do.
-    pub(super) open: Option<Box<Open>>,
-    pub(super) runs_left: Option<u32>,
-    last_due: Option<i64>,
-    pub(super) body: Option<Body<C>>,
-    pub(super) running: bool,
-    pub(super) paused: bool,
-    pub(super) follows: Option<JobId>,
-    pub(super) followers: Vec<JobId>,
-    /// The runs that it has yet to follow.
-    pub(super) to_follow: VecDeque<(Arc<RunFacts>, Value)>,
-    stats: Stats,
-    last: Option<LastRun>,
-    epitaph: Arc<dyn Epitaph>,
-    pub(super) signals: Arc<Signals>,
-}
-
-impl<C> Job<C> {
-    pub(super) fn new(id: JobId, name: Option<Arc<str>>, epitaph: Arc<dyn Epitaph>, body: Body<C>) -> Self {
-        Job {
-            id,
-            name,
-            tags: Vec::new(),
-            priority: 0,
-            plan: None,
-            next: None,
-            searched: 0,
-            extra: None,
-            open: None,
-            runs_left: None,
-            last_due: None,
-            body: Some(body),
-            running: false,
-            paused: false,
-            follows: None,
-            followers: Vec::new(),
-            to_follow: VecDeque::new(),
-            stats: Stats::default(),
-            last: None,
-            epitaph,
-            signals: Arc::default(),
-        }
-    }
-
-    /// Whether a run is going on or has more to do.
-    pub(super) fn is_busy(&self) -> bool {
-        self.running || self.open.is_some()
-    }
-
-    fn on_scale(&self, now: Now) -> i64 {
-        self.plan.as_ref().map_or(now.wall, |plan| plan.on_scale(now))
-    }
-
-    fn scale(&self) -> Scale {
-        self.plan.as_ref().map_or(Scale::Wall, |plan| plan.scale)
-    }
-
-    /// When it is to run besides its schedule, in elapsed time.
-    fn soon(&self) -> Option<i64> {
-        let open = self.open.as_ref().map(|open| open.again);
-        open.or(self.extra).filter(|_| !self.paused)
-    }
-
-    /// When its next occurrence is to run, on its scale.
-    fn scheduled(&self) -> Option<i64> {
-        let plan = self.plan.as_ref().filter(|_| !self.paused)?;
-        // Counted from the end of a run, there is none before that end.
-        let counted_from_end = self.open.is_some() && plan.schedule.spec().after_completion;
-        self.next.filter(|_| !counted_from_end).map(|next| plan.put_off(next))
-    }
-
-    fn snapshot(&self, now: Now) -> JobSnapshot {
-        let wall = |at: i64| self.plan.as_ref().map_or(at, |plan| plan.wall(at, now));
-        JobSnapshot {
-            id: self.id,
-            name: self.name.clone(),
-            tags: self.tags.clone(),
-            priority: self.priority,
-            schedule: self.plan.as_ref().map(|plan| plan.schedule.clone()),
-            follows: self.follows,
-            next_run: earlier(self.soon().map(|at| at.saturating_add(now.ahead())), self.scheduled().map(wall)).map(from_nanos),
-            last_run: self.last.clone(),
-            stats: self.stats,
-            paused: self.paused,
-            running: self.running || self.open.is_some(),
-            progress: self.signals.progress(),
-        }
-    }
-}
-
-/// A run with more to do, between two of its turns.
-pub(super) struct Open {
-    pub(super) facts: RunFacts,
-    pub(super) follows: Option<(Arc<RunFacts>, Value)>,
-    /// When it started, by the wall clock, and how long its turns took.
-    pub(super) started: i64,
-    pub(super) took: Duration,
-    /// From when on it is taken up again, in elapsed time, and its place among others of that instant.
-    pub(super) again: i64,
-    pub(super) order: u64,
-}
-
-fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}
-
-/// What is taken out for a run.
-pub(super) struct Firing<C> {
-    pub(super) id: JobId,
-    pub(super) name: Option<Arc<str>>,
-    pub(super) body: Body<C>,
-    pub(super) signals: Arc<Signals>,
-    pub(super) start: Start,
-    pub(super) follows: Option<(Arc<RunFacts>, Value)>,
-    /// Whether its schedule counts from its end.
-    pub(super) counts_from_end: bool,
-}
-
-/// Whether a run begins or goes on.
-pub(super) enum Start {
-    /// It makes up for these, by the wall clock.
-    New(Due),
-    Again(Box<Open>),
-}
-
-/// What comes next of the jobs that are due.
-pub(super) enum Step<C> {
-    Nothing,
-    Run(Firing<C>),
-    /// Its schedule holds code of the user's own, so the lock is given up while it is asked.
-    Ask {
-        id: JobId,
-        plan: Box<Plan>,
-        due: i64,
-    },
-}
+/// How many occurrences that did not become runs are remembered of each job.
+const REMEMBERED: usize = 16;
 
 pub(super) struct Table<C> {
     jobs: Vec<Option<Job<C>>>,
     free: Vec<u32>,
     count: usize,
-    elapsed: Queue,
-    wall: Queue,
+    elapsed: Timeline,
+    wall: Timeline,
     /// How many jobs are in either queue.
     waiting: usize,
+    pub(super) limits: Limits,
+    /// Runs in the background that have not returned, by their serial, and those that have.
+    pub(super) away: HashMap<u64, Errand>,
+    pub(super) returned: Vec<Returned>,
     /// Until when jobs were due, by the wall clock, that the last poll put off.
     pub(super) put_off: Option<i64>,
+    /// When the last poll was, in elapsed time.
+    pub(super) polled: i64,
+    pub(super) lateness: Lateness,
     /// The order of the next registration.
     order: u64,
-    /// How often a run has yielded.
-    turns: u64,
+    /// How often a run has yielded, and how many were begun.
+    pub(super) turns: u64,
+    pub(super) serial: u64,
     pub(super) paused: bool,
     /// Shut down: no further run starts, and none is registered.
     pub(super) closed: bool,
+    /// Whether anybody watches, so that there is something to tell.
+    pub(super) observed: bool,
     /// How often something was asked for from outside, and whether a wait is to end for nothing else.
     pub(super) news: u64,
     pub(super) woken: bool,
@@ -280,9 +64,38 @@ pub(super) struct Table<C> {
     /// While a poll goes on: jobs that it may not run any more.
     pub(super) poller: Option<ThreadId>,
     held: Vec<JobId>,
-    /// Jobs that have ended, to be dropped once the lock is free; and what there is to tell.
-    pub(super) ended: Vec<Job<C>>,
+    /// What is done once the lock is free: things of the user's to be dropped, wakers to be woken, events to be told.
+    pub(super) after: After<C>,
+}
+
+/// A run in the background.
+pub(super) struct Errand {
+    pub(super) id: JobId,
+    pub(super) name: Option<Arc<str>>,
+    pub(super) limits: Box<[LimitId]>,
+    pub(super) signals: Arc<Signals>,
+}
+
+/// What is left to do once the lock is free.
+pub(super) struct After<C> {
+    pub(super) jobs: Vec<Job<C>>,
+    pub(super) runs: Vec<Live>,
+    pub(super) followed: Vec<Followed>,
+    pub(super) wakers: Vec<Waker>,
     pub(super) events: Vec<Event>,
+}
+
+impl<C> Default for After<C> {
+    fn default() -> Self {
+        After { jobs: Vec::new(), runs: Vec::new(), followed: Vec::new(), wakers: Vec::new(), events: Vec::new() }
+    }
+}
+
+impl<C> After<C> {
+    pub(super) fn is_empty(&self) -> bool {
+        let After { jobs, runs, followed, wakers, events } = self;
+        jobs.is_empty() && runs.is_empty() && followed.is_empty() && wakers.is_empty() && events.is_empty()
+    }
 }
 
 impl<C> Table<C> {
@@ -291,21 +104,27 @@ impl<C> Table<C> {
             jobs: Vec::new(),
             free: Vec::new(),
             count: 0,
-            elapsed: Queue::default(),
-            wall: Queue::default(),
+            elapsed: Timeline::default(),
+            wall: Timeline::default(),
             waiting: 0,
+            limits: Limits::default(),
+            away: HashMap::new(),
+            returned: Vec::new(),
             put_off: None,
+            polled: watch.last().elapsed,
+            lateness: Lateness::default(),
             order: 1,
             turns: 0,
+            serial: 0,
             paused: false,
             closed: false,
+            observed: false,
             news: 0,
             woken: false,
             watch,
             poller: None,
             held: Vec::new(),
-            ended: Vec::new(),
-            events: Vec::new(),
+            after: After::default(),
         }
     }
 
@@ -321,16 +140,32 @@ impl<C> Table<C> {
         self.jobs.get_mut(id.slot as usize)?.as_mut().filter(|job| job.id == id)
     }
 
+    pub(super) fn at(&self, slot: u32) -> Option<&Job<C>> {
+        self.jobs.get(slot as usize)?.as_ref()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Job<C>> {
+        self.jobs.iter().flatten()
+    }
+
     /// The jobs in order of registration.
     pub(super) fn ids(&self, tag: Option<&str>) -> Vec<JobId> {
         let tagged = |job: &&Job<C>| tag.is_none_or(|tag| job.tags.iter().any(|own| own == tag));
-        let mut ids: Vec<JobId> = self.jobs.iter().flatten().filter(tagged).map(|job| job.id).collect();
+        let mut ids: Vec<JobId> = self.all().filter(tagged).map(|job| job.id).collect();
         ids.sort_unstable();
         ids
     }
 
     pub(super) fn snapshot(&self, id: JobId, now: Now) -> Option<JobSnapshot> {
         self.get(id).map(|job| job.snapshot(now))
+    }
+
+    /// Something to tell, if anybody listens.
+    pub(super) fn tell(&mut self, event: impl FnOnce(&Self) -> Event) {
+        if self.observed {
+            let event = event(self);
+            self.after.events.push(event);
+        }
     }
 
     /// A fresh id, whose slot is taken.
@@ -349,13 +184,18 @@ impl<C> Table<C> {
         self.free.push(id.slot);
     }
 
-    /// Takes a job in, unless nothing more is taken or the job is gone that it would follow; then it is left where it is.
-    pub(super) fn admit(&mut self, job: &mut Option<Job<C>>) -> Result<(), Error> {
+    /// Takes a job in, unless nothing more is taken or a job is gone that it would follow; then it is left where it is.
+    pub(super) fn admit(&mut self, job: &mut Option<Job<C>>, limits: &[(Arc<str>, Allows)]) -> Result<(), Error> {
         let Some(candidate) = job else { return Ok(()) };
-        let orphan = candidate.follows.is_some_and(|upstream| self.get(upstream).is_none());
-        if self.closed || orphan {
-            self.release(candidate.id);
-            return Err(if self.closed { Error::ShutDown } else { Error::JobGone });
+        let orphan = candidate.chain.as_ref().is_some_and(|chain| chain.upstreams.iter().any(|id| self.get(*id).is_none()));
+        let limits = match () {
+            () if self.closed => Err(Error::ShutDown),
+            () if orphan => Err(Error::JobGone),
+            () => self.limits.join(limits, self.watch.last().elapsed),
+        };
+        let limits = limits.inspect_err(|_| self.free.push(candidate.id.slot))?;
+        if let Some(rules) = candidate.rules.as_mut().and_then(Arc::get_mut) {
+            rules.limits = limits;
         }
         if let Some(job) = job.take() {
             self.insert(job);
@@ -365,8 +205,10 @@ impl<C> Table<C> {
 
     fn insert(&mut self, job: Job<C>) {
         let id = job.id;
-        if let Some(upstream) = job.follows {
-            if let Some(upstream) = self.get_mut(upstream) {
+        let name = job.name.clone();
+        for upstream in job.chain.iter().flat_map(|chain| chain.upstreams.clone()) {
+            let upstream = self.get_mut(upstream).filter(|job| job.followers.last() != Some(&id));
+            if let Some(upstream) = upstream {
                 upstream.followers.push(id);
             }
         }
@@ -374,6 +216,7 @@ impl<C> Table<C> {
             *place = Some(job);
             self.count += 1;
         }
+        self.tell(|_| Event::Registered { id, name });
         self.asked(id);
     }
 
@@ -386,47 +229,53 @@ impl<C> Table<C> {
     /// Lets no further run start, and asks those that go on to stop.
     pub(super) fn close(&mut self) {
         self.closed = true;
-        for job in self.jobs.iter().flatten().filter(|job| job.is_busy()) {
-            job.signals.stop.store(true, Ordering::Relaxed);
-        }
+        let running = self.jobs.iter().flatten().filter(|job| job.running).map(|job| &job.signals);
+        let away = self.away.values().map(|errand| &errand.signals);
+        self.after.wakers.extend(running.chain(away).filter_map(|signals| signals.stop()));
     }
 
     /// Puts a job in its queues, in its place; from outside, or when no more can come of it in this poll.
     pub(super) fn requeue(&mut self, id: JobId) {
-        let Some(job) = self.get(id) else { return };
-        let (soon, scheduled, priority) = (job.soon(), job.scheduled(), job.priority);
-        let soon_order = job.open.as_ref().map_or(id.order, |open| open.order);
-        let rank = |due: Option<i64>, order: u64| due.map(|due| Rank { due, priority, order });
-        let (soon, scheduled) = (rank(soon, soon_order), rank(scheduled, id.order));
-        let (elapsed, wall) = match job.scale() {
-            Scale::Elapsed => (earlier(soon, scheduled), None),
-            Scale::Wall => (soon, scheduled),
+        let Some(job) = self.get(id).filter(|job| !job.held) else { return };
+        let (soon, scheduled, slack, scale) = (job.soon(), job.scheduled(), job.slack(), job.scale());
+        let priority = job.priority;
+        let soon = soon.map(|(due, order)| Rank { due, priority, order });
+        let scheduled = scheduled.map(|due| Rank { due, priority, order: id.order });
+        let opens = job.block.as_ref().and_then(|block| block.wall).filter(|_| !job.paused);
+        let opens = opens.map(|due| Rank { due, priority, order: id.order });
+        // What is not of the schedule has no slack.
+        let (elapsed, wall) = match scale {
+            Scale::Elapsed => match (soon, scheduled) {
+                (Some(soon), Some(scheduled)) if scheduled < soon => ((Some(scheduled), 0), (opens, 0)),
+                (None, scheduled) => ((scheduled, slack), (opens, 0)),
+                (soon, _) => ((soon, 0), (opens, 0)),
+            },
+            Scale::Wall => ((soon, 0), (scheduled.or(opens), if scheduled.is_some() { slack } else { 0 })),
         };
         self.place(id.slot, elapsed, wall);
     }
 
-    fn place(&mut self, slot: u32, elapsed: Option<Rank>, wall: Option<Rank>) {
+    pub(super) fn place(&mut self, slot: u32, elapsed: (Option<Rank>, i64), wall: (Option<Rank>, i64)) {
         let was = self.elapsed.contains(slot) || self.wall.contains(slot);
-        let is = elapsed.is_some() || wall.is_some();
-        for (queue, rank) in [(&mut self.elapsed, elapsed), (&mut self.wall, wall)] {
-            match rank {
-                Some(rank) => queue.set(slot, rank),
-                None => {
-                    queue.remove(slot);
-                }
-            }
-        }
+        let is = elapsed.0.is_some() || wall.0.is_some();
+        self.elapsed.place(slot, elapsed.0, elapsed.1);
+        self.wall.place(slot, wall.0, wall.1);
         self.waiting = self.waiting + usize::from(is) - usize::from(was);
     }
 
-    /// The same, but not before the next poll.
+    pub(super) fn unplace(&mut self, slot: u32) {
+        self.place(slot, (None, 0), (None, 0));
+    }
+
+    /// The same, but not before the next poll: whatever comes up for the job until then waits.
     pub(super) fn hold(&mut self, id: JobId) {
-        if self.poller.is_some() {
-            self.place(id.slot, None, None);
-            self.held.push(id);
-        } else {
-            self.requeue(id);
+        if self.poller.is_none() {
+            return self.requeue(id);
         }
+        let Some(job) = self.get_mut(id).filter(|job| !job.held) else { return };
+        job.held = true;
+        self.unplace(id.slot);
+        self.held.push(id);
     }
 
     pub(super) fn begin_poll(&mut self) {
@@ -436,263 +285,224 @@ impl<C> Table<C> {
     pub(super) fn end_poll(&mut self) {
         self.poller = None;
         for id in std::mem::take(&mut self.held) {
+            if let Some(job) = self.get_mut(id) {
+                job.held = false;
+            }
             self.requeue(id);
         }
     }
 
     /// Takes a job off the table; its followers go once they have nothing left to follow.
-    pub(super) fn remove(&mut self, id: JobId) -> bool {
-        let Some(job) = self.jobs.get_mut(id.slot as usize).and_then(|place| place.take_if(|job| job.id == id)) else {
-            return false;
-        };
-        self.place(id.slot, None, None);
-        self.free.push(id.slot);
-        self.count -= 1;
-        job.signals.stop.store(true, Ordering::Relaxed);
-        job.epitaph.write(job.stats, job.last.clone());
-        self.events.push(Event::Ended { id, name: job.name.clone() });
-        for follower in &job.followers {
-            if self.get(*follower).is_some_and(|job| job.to_follow.is_empty() && !job.is_busy() && job.extra.is_none()) {
-                self.remove(*follower);
+    pub(super) fn remove(&mut self, id: JobId, because: RemoveReason) -> bool {
+        let mut leaving = vec![(id, because)];
+        let mut was_there = false;
+        while let Some((id, because)) = leaving.pop() {
+            let Some(job) = self.take_off(id, because) else { continue };
+            was_there = true;
+            for follower in &job.followers {
+                let Some(other) = self.get_mut(*follower) else { continue };
+                if let Some(chain) = &mut other.chain {
+                    chain.upstreams.retain(|upstream| *upstream != id);
+                }
+                if other.is_over() {
+                    leaving.push((*follower, RemoveReason::Upstream(id)));
+                }
             }
+            self.after.jobs.push(job);
         }
-        self.ended.push(job);
-        true
+        was_there
     }
 
-    /// How long until a job is due, in nanoseconds; negative if it is overdue. `None` while none is to start.
+    fn take_off(&mut self, id: JobId, because: RemoveReason) -> Option<Job<C>> {
+        let mut job = self.jobs.get_mut(id.slot as usize)?.take_if(|job| job.id == id)?;
+        self.unplace(id.slot);
+        self.free.push(id.slot);
+        self.count -= 1;
+        let now = self.watch.last();
+        if let Some(Block { by: BlockedBy::Limit(limit, rank), .. }) = job.block.as_deref() {
+            self.limits.leave_line(*limit, *rank, id.slot);
+        }
+        if job.running {
+            self.after.wakers.extend(job.signals.stop());
+        }
+        job.stats.runs += job.live.len() as u64;
+        job.stats.stopped += job.live.len() as u64;
+        for live in &job.live {
+            self.let_go(live, job.limits(), now);
+        }
+        self.limits.leave(job.limits(), now.elapsed);
+        for limit in job.limits() {
+            self.call(*limit, now.elapsed);
+        }
+        job.epitaph.write(job.stats, job.last.clone());
+        let name = job.name.clone();
+        self.tell(|_| Event::Removed { id, name, because });
+        for upstream in job.chain.iter().flat_map(|chain| &chain.upstreams) {
+            if let Some(upstream) = self.get_mut(*upstream) {
+                upstream.followers.retain(|follower| *follower != id);
+            }
+        }
+        Some(job)
+    }
+
+    /// A run that is given up: in the background it is told to stop, and keeps its limits until it really ends.
+    pub(super) fn let_go(&mut self, live: &Live, limits: &[LimitId], now: Now) {
+        match &live.state {
+            State::Yielded { .. } => self.give_back(limits, true, now.elapsed),
+            State::Away(signals) => self.after.wakers.extend(signals.stop()),
+            State::Again { .. } => {}
+        }
+    }
+
+    pub(super) fn remove_if_over(&mut self, id: JobId) {
+        if self.get(id).is_some_and(Job::is_over) {
+            self.remove(id, RemoveReason::Over);
+        }
+    }
+
+    /// Cancels all jobs, or all that bear a tag; returns how many there were.
+    pub(super) fn cancel_all(&mut self, tag: Option<&str>) -> usize {
+        let mut gone = 0;
+        for id in self.ids(tag) {
+            gone += usize::from(self.remove(id, RemoveReason::Cancelled));
+        }
+        gone
+    }
+
+    pub(super) fn take_jobs(&mut self) -> impl Iterator<Item = Job<C>> + use<C> {
+        std::mem::take(&mut self.jobs).into_iter().flatten()
+    }
+
+    /// Lets a job also run after each success of another one.
+    pub(super) fn link(&mut self, id: JobId, upstream: JobId) -> Result<(), Error> {
+        let (job, other) = (self.get(id).ok_or(Error::JobGone)?, self.get(upstream));
+        let other = other.ok_or(Error::JobGone)?;
+        if job.plan.is_none() {
+            return Err(Error::NoSchedule);
+        }
+        if other.followers.contains(&id) {
+            return Ok(());
+        }
+        if let Some(way) = self.way(id, upstream) {
+            let called = |id: &JobId| {
+                let name = self.get(*id).and_then(|job| job.name.as_deref().map(|name| format!("{name:?}")));
+                name.unwrap_or_else(|| format!("job {id}"))
+            };
+            let path: Vec<String> = way.iter().chain(way.first()).map(called).collect();
+            return Err(Error::Circle { path: path.join(" -> ") });
+        }
+        if let Some(job) = self.get_mut(id) {
+            let none = || Box::new(Chain { upstreams: Vec::new(), on: On::Success, within: None, delay: None, all: None });
+            job.chain.get_or_insert_with(none).upstreams.push(upstream);
+        }
+        if let Some(upstream) = self.get_mut(upstream) {
+            upstream.followers.push(id);
+        }
+        Ok(())
+    }
+
+    /// How long until there is something to do, in nanoseconds; negative if it is overdue. `None` while none is to start.
     pub(super) fn idle(&self, now: Now) -> Option<i64> {
+        if !self.returned.is_empty() {
+            return Some(0);
+        }
         if self.paused || self.closed {
             return None;
         }
-        let elapsed = self.elapsed.first().map(|(rank, _)| rank.due.saturating_sub(now.elapsed));
-        let wall = self.wall.first().map(|(rank, _)| rank.due.saturating_sub(now.wall));
+        let elapsed = self.elapsed.wake().map(|due| due.saturating_sub(now.elapsed));
+        let wall = self.wall.wake().map(|due| due.saturating_sub(now.wall));
         earlier(elapsed, wall)
+    }
+
+    /// Whether a poll has nothing to do.
+    pub(super) fn is_quiet(&self, now: Now) -> bool {
+        let due = || {
+            self.elapsed.first().is_some_and(|(rank, _)| rank.due <= now.elapsed)
+                || self.wall.first().is_some_and(|(rank, _)| rank.due <= now.wall)
+        };
+        self.returned.is_empty() && (self.paused || self.closed || !due())
     }
 
     /// How many jobs are due, a thousand at most, and the first of them.
     pub(super) fn due(&self, now: Now) -> Option<(usize, JobId)> {
         const MOST: usize = 1000;
-        let first = self.jobs.get(self.first_due(now)? as usize)?.as_ref()?.id;
+        let first = self.at(self.first_due(now)?.1)?.id;
         let jobs = self.elapsed.due(now.elapsed, MOST) + self.wall.due(now.wall, MOST);
         Some((jobs.min(MOST), first))
     }
 
-    /// The first of the jobs that are due, by the wall clock's order.
-    fn first_due(&self, now: Now) -> Option<u32> {
+    /// The first of the jobs that are due, by the wall clock's order, and since when by the wall clock.
+    pub(super) fn first_due(&self, now: Now) -> Option<(i64, u32)> {
         let elapsed = self.elapsed.first().filter(|(rank, _)| rank.due <= now.elapsed);
+        let elapsed = elapsed.map(|(rank, slot)| (Rank { due: rank.due.saturating_add(now.ahead()), ..rank }, slot));
         let wall = self.wall.first().filter(|(rank, _)| rank.due <= now.wall);
-        match (elapsed, wall) {
-            (Some((mut rank, slot)), Some((other, other_slot))) => {
-                rank.due = rank.due.saturating_add(now.ahead());
-                Some(if rank < other { slot } else { other_slot })
-            }
-            (elapsed, wall) => elapsed.or(wall).map(|(_, slot)| slot),
-        }
+        earlier(elapsed, wall).map(|(rank, slot)| (rank.due, slot))
     }
 
-    /// Goes on with the jobs that are due, up to the next one that runs.
-    pub(super) fn step(&mut self, now: Now) -> Step<C> {
-        if self.paused || self.closed {
-            return Step::Nothing;
+    /// Remembers occurrences that did not become runs, and tells of them. By the wall clock.
+    pub(super) fn dropped(&mut self, id: JobId, occurrences: u64, since: i64, until: i64, because: DropReason) {
+        let Some(job) = self.get_mut(id) else { return };
+        job.stats.dropped = job.stats.dropped.saturating_add(occurrences);
+        if job.unrun.len() == REMEMBERED {
+            job.unrun.pop_front();
         }
-        while let Some(slot) = self.first_due(now) {
-            let Some(job) = self.jobs.get_mut(slot as usize).and_then(Option::as_mut) else {
-                self.place(slot, None, None);
-                continue;
-            };
-            let id = job.id;
-            // An occurrence that came while a run goes on is seen to before that run's next turn.
-            let overlaps = job.open.is_some() && job.scheduled().is_some_and(|due| due <= job.on_scale(now));
-            if let Some(soon) = job.soon().filter(|soon| !overlaps && *soon <= now.elapsed) {
-                let start = match job.open.take() {
-                    Some(open) => Start::Again(open),
-                    None => {
-                        job.extra = None;
-                        let followed = job.to_follow.front().map(|(facts, _)| to_nanos(&facts.due));
-                        Start::New(Due::only(followed.unwrap_or(soon.saturating_add(now.ahead()))))
-                    }
-                };
-                self.requeue(id);
-                if let Some(firing) = self.take(id, start) {
-                    return Step::Run(firing);
-                }
-                continue;
-            }
-            let (Some(plan), Some(due)) = (&job.plan, job.next) else {
-                self.requeue(id);
-                continue;
-            };
-            if plan.schedule.has_callbacks() {
-                return Step::Ask { id, plan: Box::new(plan.clone()), due };
-            }
-            let verdict = plan.decide(due, now);
-            if let Some(firing) = self.obey(id, due, verdict, now) {
-                return Step::Run(firing);
-            }
-        }
-        Step::Nothing
-    }
-
-    /// Carries out a verdict on a job's occurrence; gives the run that comes of it.
-    pub(super) fn obey(&mut self, id: JobId, due: i64, verdict: Verdict, now: Now) -> Option<Firing<C>> {
-        let job = self.get_mut(id).filter(|job| job.next == Some(due))?;
-        let plan = job.plan.as_ref()?;
-        let wall = |at: i64| plan.wall(at, now);
-        let until = plan.schedule.spec().until;
-        if until.is_some_and(|until| now.wall > until) {
-            let dropped = verdict.dropped + verdict.run.map_or(0, |run| run.folded);
-            let since = from_nanos(wall(due));
-            job.stats.dropped += dropped;
-            let name = job.name.clone();
-            self.events.push(Event::Dropped { id, name, occurrences: dropped, since, because: DropReason::Deadline });
-            self.remove(id);
-            return None;
-        }
-        let run = verdict.run.map(|run| Due { due: wall(run.due), first: wall(run.first), folded: run.folded });
-        let since = from_nanos(wall(due));
+        job.unrun.push_back(Unrun { since, until, because });
         let name = job.name.clone();
-        job.stats.dropped = job.stats.dropped.saturating_add(verdict.dropped);
-        job.searched = verdict.run.map_or(due, |run| run.due);
-        job.next = verdict.next;
-        if verdict.run.is_some() {
-            job.last_due = run.map(|run| run.due);
+        self.tell(|_| Event::Dropped { id, name, occurrences, since: from_nanos(since), because });
+    }
+
+    /// Holds a job back. It is looked at again at one of these instants, or when a limit has room.
+    pub(super) fn block(&mut self, id: JobId, by: BlockedBy, elapsed: Option<i64>, wall: Option<i64>, now: Now) {
+        let Some(job) = self.get_mut(id) else { return };
+        job.block = Some(Box::new(Block { by, elapsed, wall }));
+        job.holds = false;
+        let first = job.held_by.replace(by.late_by()) != Some(by.late_by());
+        let name = job.name.clone();
+        let limits = job.rules.clone();
+        if let BlockedBy::Limit(limit, rank) = by {
+            self.limits.wait(limit, rank, id.slot);
         }
-        if verdict.dropped > 0 {
-            let because = if verdict.beyond_grace { DropReason::Late } else { DropReason::Policy };
-            self.events.push(Event::Dropped { id, name: name.clone(), occurrences: verdict.dropped, since, because });
+        if first {
+            self.tell(|table| Event::Blocked { id, name, by: by.told(|limit| table.limits.name(limit)) });
         }
         self.requeue(id);
-        let Some(run) = run else {
-            self.remove_if_over(id);
-            return None;
-        };
-        if self.get(id).is_some_and(|job| job.open.is_some()) {
-            self.overlapped(id, run);
-            return None;
-        }
-        if run.folded > 1 {
-            self.events.push(Event::Folded { id, name, occurrences: run.folded, since });
-        }
-        self.take(id, Start::New(run))
-    }
-
-    /// An occurrence came while an earlier run was going on: it is skipped.
-    fn overlapped(&mut self, id: JobId, run: Due) {
-        let Some(job) = self.get_mut(id) else { return };
-        job.stats.dropped = job.stats.dropped.saturating_add(run.folded);
-        let (name, since) = (job.name.clone(), from_nanos(run.first));
-        let because = DropReason::Overlapped;
-        self.events.push(Event::Dropped { id, name, occurrences: run.folded, since, because });
-    }
-
-    /// Ends a job that has no occurrence left and nothing else to do.
-    fn remove_if_over(&mut self, id: JobId) {
-        let upstream_gone = |job: &Job<C>| job.follows.is_none_or(|upstream| self.get(upstream).is_none());
-        let over = self.get(id).is_some_and(|job| {
-            job.next.is_none()
-                && job.extra.is_none()
-                && job.open.is_none()
-                && job.to_follow.is_empty()
-                && (job.plan.is_some() || upstream_gone(job))
-        });
-        if over {
-            self.remove(id);
+        // What it does not take may be for others.
+        limits.iter().flat_map(|rules| rules.limits.iter()).for_each(|limit| self.call(*limit, now.elapsed));
+        if let BlockedBy::Limit(limit, _) = by {
+            self.call(limit, now.elapsed);
         }
     }
 
-    /// Takes a job's body out for a run.
-    pub(super) fn take(&mut self, id: JobId, mut start: Start) -> Option<Firing<C>> {
-        let job = self.get_mut(id)?;
-        let body = job.body.take()?;
-        job.running = true;
-        let follows = match &mut start {
-            Start::New(_) => {
-                job.signals.reset();
-                job.to_follow.pop_front()
-            }
-            Start::Again(open) => open.follows.take(),
-        };
-        let counts_from_end = job.plan.as_ref().is_some_and(|plan| plan.schedule.spec().after_completion);
-        let (name, signals) = (job.name.clone(), job.signals.clone());
-        Some(Firing { id, name, body, signals, start, follows, counts_from_end })
+    /// Lets a job that was held back be looked at as any other.
+    pub(super) fn unblock(&mut self, id: JobId) {
+        let Some(block) = self.get_mut(id).and_then(|job| job.block.take()) else { return };
+        if let BlockedBy::Limit(limit, rank) = block.by {
+            self.limits.leave_line(limit, rank, id.slot);
+        }
     }
 
-    /// A job has more to follow: it runs again in the same poll.
-    fn follow(&mut self, id: JobId, facts: Arc<RunFacts>, value: Value) {
-        let now = self.watch.last();
-        let due = to_nanos(&facts.due).saturating_sub(now.ahead()).min(now.elapsed);
-        let Some(job) = self.get_mut(id) else { return };
-        job.to_follow.push_back((facts, value));
-        if job.extra.is_none() {
-            job.extra = Some(due);
-        }
-        self.requeue(id);
-    }
-
-    /// Puts a job back whose run has more to do. Gives the body back if the job is gone.
-    pub(super) fn yielded(&mut self, id: JobId, body: Body<C>, mut open: Open) -> Option<Body<C>> {
-        self.turns += 1;
-        open.order = AFTER_ALL_JOBS + self.turns;
-        let Some(job) = self.get_mut(id) else { return Some(body) };
-        job.body = Some(body);
-        job.running = false;
-        job.open = Some(Box::new(open));
-        self.hold(id);
-        None
-    }
-
-    /// Puts a job back after its run, and sets off the runs that follow. Gives the body back if the job is gone.
-    pub(super) fn finish(&mut self, id: JobId, body: Body<C>, end: End) -> Option<Body<C>> {
-        let now = self.watch.last();
-        let Some(job) = self.get_mut(id) else { return Some(body) };
-        let took = end.last.took;
-        job.body = Some(body);
-        job.running = false;
-        job.stats.runs += 1;
-        job.stats.errors += u64::from(end.last.end == RunEnd::Failed);
-        job.stats.panics += u64::from(end.last.end == RunEnd::Panicked);
-        job.stats.folded = job.stats.folded.saturating_add(end.last.folded - 1);
-        job.stats.total = job.stats.total.saturating_add(took);
-        job.stats.longest = job.stats.longest.max(took);
-        job.last = Some(end.last);
-        if let (Some(restart), Some(plan)) = (end.restart, &mut job.plan) {
-            plan.registered = restart.registered;
-            job.searched = restart.registered;
-            job.next = restart.next;
-        }
-        if let Some(left) = &mut job.runs_left {
-            *left -= 1;
-        }
-        let over = end.cancel || job.runs_left == Some(0);
-        let more = job.to_follow.front().map(|(facts, _)| to_nanos(&facts.due).saturating_sub(now.ahead()).min(now.elapsed));
-        if job.extra.is_none() {
-            job.extra = more;
-        }
-        let waits = job.extra.is_some();
-        if let Some(value) = end.value.filter(|_| !job.followers.is_empty()) {
-            let facts = Arc::new(end.facts);
-            let mut followers = std::mem::take(&mut job.followers);
-            followers.retain(|follower| self.get(*follower).is_some());
-            for follower in &followers {
-                // What a paused job would have followed, it misses.
-                if self.get(*follower).is_some_and(|job| !job.paused) {
-                    self.follow(*follower, facts.clone(), value.clone());
-                }
-            }
-            if let Some(job) = self.get_mut(id) {
-                job.followers = followers;
-            }
-        }
-        if over {
-            self.remove(id);
-        } else {
-            if end.restart.is_some() || waits {
+    /// Calls those in line whom a limit lets on.
+    pub(super) fn call(&mut self, limit: LimitId, now: i64) {
+        for (slot, from) in self.limits.called(limit, now) {
+            let Some(job) = self.jobs.get_mut(slot as usize).and_then(Option::as_mut) else { continue };
+            let id = job.id;
+            if let Some(block) = job.block.as_mut().filter(|block| block.elapsed != Some(from)) {
+                block.elapsed = Some(from);
                 self.requeue(id);
             }
-            self.remove_if_over(id);
         }
-        None
+    }
+
+    pub(super) fn give_back(&mut self, limits: &[LimitId], started: bool, now: i64) {
+        self.limits.give_back(limits, started, now);
+        limits.iter().for_each(|limit| self.call(*limit, now));
+    }
+
+    /// What waits to start goes.
+    pub(super) fn clear_waiting(&mut self, id: JobId) {
+        let Some(job) = self.get_mut(id) else { return };
+        let gone: Vec<Waiting> = std::mem::take(&mut job.waiting).into();
+        self.after.followed.extend(gone.into_iter().filter_map(|waiting| waiting.after));
     }
 
     /// The wall clock was set: the plans that have to be asked anew, each with the instant to search from.
@@ -733,7 +543,7 @@ impl<C> Table<C> {
         job.next = next;
         let name = job.name.clone();
         if reanchored {
-            self.events.push(Event::Reanchored { id, name, next: next.map(from_nanos) });
+            self.tell(|_| Event::Reanchored { id, name, next: next.map(from_nanos) });
         }
         self.requeue(id);
     }
@@ -741,21 +551,39 @@ impl<C> Table<C> {
     pub(super) fn queued(&self) -> usize {
         self.waiting
     }
+
+    /// The jobs by whose way one is set off after another, if there is such a way: the circle that a link would close.
+    pub(super) fn way(&self, from: JobId, to: JobId) -> Option<Vec<JobId>> {
+        let mut came_from: HashMap<JobId, JobId> = HashMap::new();
+        let mut open = vec![from];
+        while let Some(here) = open.pop() {
+            if here == to {
+                let mut way = vec![to];
+                while let Some(before) = way.last().filter(|id| **id != from).and_then(|id| came_from.get(id)) {
+                    way.push(*before);
+                }
+                way.reverse();
+                return Some(way);
+            }
+            for next in self.get(here).iter().flat_map(|job| &job.followers) {
+                if *next != from && !came_from.contains_key(next) {
+                    came_from.insert(*next, here);
+                    open.push(*next);
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether a job was held back when the last poll's budget was spent.
+    pub(super) fn was_put_off(&self, due: i64) -> bool {
+        self.put_off.is_some_and(|until| due <= until)
+    }
 }
 
-/// How a run ended.
-pub(super) struct End {
-    pub(super) facts: RunFacts,
-    pub(super) last: LastRun,
-    /// What it returned, if it went well.
-    pub(super) value: Option<Value>,
-    pub(super) cancel: bool,
-    pub(super) restart: Option<Restart>,
-}
-
-/// A schedule that counts from the end of the run: its new anchor and next occurrence.
-#[derive(Clone, Copy)]
-pub(super) struct Restart {
-    pub(super) registered: i64,
-    pub(super) next: Option<i64>,
+pub(super) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }

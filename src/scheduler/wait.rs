@@ -1,13 +1,18 @@
 //! Rest and end: waiting for the next due time, a thread that does the loop, shutting down.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::Scheduler;
+use parking_lot::{Condvar, Mutex};
+
+use super::{Scheduler, drop_quietly};
 use crate::job::Jobs;
 
 /// A wait looks at the clocks at least this often, so that a wall clock that was set, and a suspend, are noticed.
@@ -16,8 +21,8 @@ const LONGEST_REST: Duration = Duration::from_secs(1);
 impl<C: 'static> Scheduler<C> {
     /// Rests until a job is due, and no longer than `most`. Returns whether there was a reason to return before.
     ///
-    /// It returns at once when a job is registered, asked for, resumed or rescheduled from another thread, on
-    /// [`wake`](Self::wake), and on [`shutdown`](Self::shutdown). It looks at the clocks once a second, so a due time that a
+    /// It returns at once when a job is registered, asked for, resumed or rescheduled from another thread, when a run comes
+    /// back from the background, on [`wake`](Self::wake), and on [`shutdown`](Self::shutdown). It looks at the clocks once a second, so a due time that a
     /// wall clock set ahead, or a suspend, brings forward is noticed within a second.
     ///
     /// ```
@@ -71,11 +76,15 @@ impl<C: 'static> Scheduler<C> {
         self.0.callbacks.write().push(Arc::new(callback));
     }
 
-    /// Ends the scheduler: no further run starts, and nothing more can be registered. A run that is going on in another
-    /// thread is asked to stop ([`Run::should_stop`](crate::Run::should_stop)) and has until `patience` is over to end.
+    /// Ends the scheduler: no further run starts, and nothing more can be registered. Runs that go on in other threads are
+    /// told to stop ([`RunView::should_stop`](crate::RunView::should_stop)) and have until `patience` is over to end; what
+    /// comes back from the background meanwhile is taken in.
     ///
-    /// Returns the jobs whose run has not ended: that still goes on, has more to do at a later poll, or is the one that
-    /// calls this. Called again it waits again.
+    /// Returns the jobs whose run has not ended: that still goes on, has more to do at a later poll, waits for another
+    /// attempt, or is the one that calls this. Called again it waits again.
+    ///
+    /// For Ctrl-C, let the handler call [`wake`](Self::wake) and set a flag that the loop looks at; after the loop call this,
+    /// and name in the log what it returns.
     pub fn shutdown(&self, patience: Duration) -> Jobs {
         let shared = &*self.0;
         let end = Instant::now().checked_add(patience);
@@ -84,14 +93,18 @@ impl<C: 'static> Scheduler<C> {
             table.news += 1;
         });
         let mut table = shared.table.lock();
-        while table.poller.is_some_and(|poller| poller != thread::current().id()) {
+        loop {
+            let elsewhere = table.poller.is_some_and(|poller| poller != thread::current().id());
+            // Those that have come back are in the registry until they are taken in.
+            let away = table.away.len() > table.returned.len();
             let left = end.map_or(LONGEST_REST, |end| end.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
+            if !(elsewhere || away) || left.is_zero() {
                 break;
             }
             shared.changed.wait_for(&mut table, left);
         }
         drop(table);
+        self.take_in();
         let now = shared.now();
         let table = shared.table.lock();
         Jobs(table.ids(None).into_iter().filter_map(|id| table.snapshot(id, now)).filter(|job| job.running).collect())
@@ -103,11 +116,186 @@ impl<C: 'static> Scheduler<C> {
     }
 }
 
+impl<C: 'static> Scheduler<C> {
+    /// A future that is ready as soon as [`wait`](Self::wait) would return. It is built on wakers alone, so that any runtime
+    /// can await it; a small thread of the scheduler's own, started when it is first needed, does the waking.
+    ///
+    /// ```
+    /// # async fn example(scheduler: &punctual::Scheduler) {
+    /// loop {
+    ///     let _ = scheduler.run_pending();
+    ///     scheduler.due().await;
+    /// }
+    /// # }
+    /// ```
+    pub fn due(&self) -> UntilDue<C> {
+        let news = self.0.table.lock().news;
+        UntilDue { scheduler: self.clone(), news }
+    }
+
+    /// Runs what is due, awaits the next, and so on, until `stop` is ready; gives what that gave.
+    pub async fn run_until_with<F: Future>(&self, host: &mut C, stop: F) -> F::Output {
+        let mut stop = pin!(stop);
+        loop {
+            let _ = self.run_pending_with(host);
+            let mut due = self.due();
+            let ended = std::future::poll_fn(|context| match stop.as_mut().poll(context) {
+                Poll::Ready(output) => Poll::Ready(Some(output)),
+                Poll::Pending => Pin::new(&mut due).poll(context).map(|()| None),
+            });
+            if let Some(output) = ended.await {
+                return output;
+            }
+            if self.is_shut_down() {
+                return stop.await;
+            }
+        }
+    }
+}
+
+impl Scheduler<()> {
+    /// [`run_until_with`](Scheduler::run_until_with) for jobs that need nothing of the host.
+    ///
+    /// ```
+    /// # async fn example(scheduler: &punctual::Scheduler, ctrl_c: impl Future<Output = ()>) {
+    /// scheduler.run_until(ctrl_c).await;
+    /// let left = scheduler.shutdown(std::time::Duration::from_secs(5));
+    /// # }
+    /// ```
+    pub async fn run_until<F: Future>(&self, stop: F) -> F::Output {
+        self.run_until_with(&mut (), stop).await
+    }
+}
+
+/// Ready when a scheduler has something to do: see [`Scheduler::due`].
+#[must_use = "a future does nothing until it is polled"]
+pub struct UntilDue<C: 'static = ()> {
+    scheduler: Scheduler<C>,
+    news: u64,
+}
+
+impl<C: 'static> Future for UntilDue<C> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let shared = &*self.scheduler.0;
+        // First the waker, then the look, or what comes in between would be slept through.
+        let alarm = shared.alarm.get_or_init(Alarm::default);
+        alarm.add(context.waker());
+        let now = shared.now();
+        let mut table = shared.table.lock();
+        let idle = table.idle(now);
+        let woken = std::mem::take(&mut table.woken);
+        if woken || table.closed || table.news != self.news || idle.is_some_and(|idle| idle <= 0) {
+            return Poll::Ready(());
+        }
+        drop(table);
+        let idle = idle.map_or(LONGEST_REST, |idle| Duration::from_nanos(idle.unsigned_abs()).min(LONGEST_REST));
+        alarm.set(idle);
+        Poll::Pending
+    }
+}
+
+impl<C: 'static> fmt::Debug for UntilDue<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UntilDue").finish_non_exhaustive()
+    }
+}
+
+/// Wakes futures: at once when it is rung, and at an instant by a thread that is started when it is first needed.
+#[derive(Default)]
+pub(super) struct Alarm(Arc<Bell>);
+
+#[derive(Default)]
+struct Bell {
+    state: Mutex<BellState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct BellState {
+    wakers: Vec<Waker>,
+    at: Option<Instant>,
+    started: bool,
+    closed: bool,
+}
+
+impl Alarm {
+    fn add(&self, waker: &Waker) {
+        let waker = waker.clone();
+        let mut state = self.0.state.lock();
+        if !state.wakers.iter().any(|other| other.will_wake(&waker)) {
+            state.wakers.push(waker);
+        }
+    }
+
+    /// Rings in so long, unless it rings before.
+    fn set(&self, after: Duration) {
+        let at = Instant::now() + after;
+        let mut state = self.0.state.lock();
+        if state.at.is_none_or(|other| at < other) {
+            state.at = Some(at);
+            self.0.changed.notify_one();
+        }
+        if !state.started {
+            let bell = self.0.clone();
+            let thread = thread::Builder::new().name("punctual-alarm".to_owned()).spawn(move || bell.watch());
+            state.started = thread.is_ok();
+            if thread.is_err() {
+                // Without a thread the futures look again at once, which is dear and right.
+                drop(state);
+                self.ring();
+            }
+        }
+    }
+
+    pub(super) fn ring(&self) {
+        self.0.ring();
+    }
+}
+
+impl Bell {
+    fn ring(&self) {
+        let wakers = {
+            let mut state = self.state.lock();
+            state.at = None;
+            std::mem::take(&mut state.wakers)
+        };
+        for waker in wakers {
+            drop_quietly(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake())));
+        }
+    }
+
+    fn watch(&self) {
+        let mut state = self.state.lock();
+        while !state.closed {
+            match state.at {
+                None => self.changed.wait(&mut state),
+                Some(at) if at > Instant::now() => {
+                    self.changed.wait_until(&mut state, at);
+                }
+                Some(_) => {
+                    drop(state);
+                    self.ring();
+                    state = self.state.lock();
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.0.state.lock().closed = true;
+        self.0.changed.notify_one();
+    }
+}
+
 impl Scheduler<()> {
     /// Starts a thread that does the loop: it runs what is due, waits, and so on.
     ///
     /// The thread keeps the scheduler alive. It ends when what is returned is stopped or dropped, or the scheduler is shut
-    /// down.
+    /// down. A job on it may stop it: it ends after that job.
     ///
     /// # Errors
     ///

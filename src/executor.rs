@@ -1,0 +1,198 @@
+//! Where background runs go: the pool, or an executor of the host's own.
+//!
+//! An executor never waits: what it has no room for it gives back, and the scheduler keeps it in its order until there is
+//! room. So the memory of a flood is that of the job table, and a job that is cancelled meanwhile is not run.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use parking_lot::{Condvar, Mutex};
+
+/// Runs background work somewhere else than on the polling thread.
+///
+/// A closure is an executor too:
+///
+/// ```
+/// use punctual::{Scheduler, Work};
+///
+/// // With rayon: `rayon::spawn(move || work.run())`; for a GUI's thread: post it to its loop.
+/// let one_thread_each = |work: Work| {
+///     std::thread::spawn(move || work.run());
+///     Ok(())
+/// };
+/// let scheduler: Scheduler = Scheduler::builder().executor(one_thread_each).build();
+/// # let _ = scheduler;
+/// ```
+pub trait Executor: Send + Sync + 'static {
+    /// Takes work, to be run soon. It is called on the polling thread, so it must not wait.
+    ///
+    /// # Errors
+    ///
+    /// Gives the work back if there is no room for it. It is offered again once a background run has ended, or after a
+    /// tenth of a second.
+    fn execute(&self, work: Work) -> Result<(), Work>;
+}
+
+impl<F> Executor for F
+where
+    F: Fn(Work) -> Result<(), Work> + Send + Sync + 'static,
+{
+    fn execute(&self, work: Work) -> Result<(), Work> {
+        self(work)
+    }
+}
+
+/// A run to be done on another thread. Dropped without having been run, it ends the run as
+/// [`RunEnd::Lost`](crate::RunEnd::Lost).
+#[must_use = "work that is dropped is a lost run: call `run`"]
+pub struct Work(Box<dyn FnOnce() + Send>);
+
+impl Work {
+    pub(crate) fn new(work: impl FnOnce() + Send + 'static) -> Self {
+        Work(Box::new(work))
+    }
+
+    /// Runs it, on the thread that calls this. A panic of the job goes no further.
+    pub fn run(self) {
+        (self.0)();
+    }
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work").finish_non_exhaustive()
+    }
+}
+
+/// Threads for background runs. They are started when they are first needed and end with the pool.
+///
+/// A scheduler has one of its own, with a thread for each of the machine's, unless it is given another:
+///
+/// ```
+/// use punctual::{Pool, Scheduler};
+///
+/// let scheduler: Scheduler = Scheduler::builder().executor(Pool::new(2).queue(0).named("fetch")).build();
+/// # let _ = scheduler;
+/// ```
+pub struct Pool {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    threads: usize,
+    /// How much may wait for a thread.
+    queue: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Work>,
+    started: usize,
+    idle: usize,
+    closed: bool,
+}
+
+impl Pool {
+    /// A pool of so many threads, at least one.
+    pub fn new(threads: usize) -> Self {
+        let threads = threads.max(1);
+        let state = Mutex::default();
+        Pool { inner: Arc::new(Inner { name: "punctual".to_owned(), threads, queue: threads, state, changed: Condvar::new() }) }
+    }
+
+    /// How many runs may wait for a thread besides those that are running; as many as there are threads unless given.
+    ///
+    /// With 0 a thread that has become free waits for the next poll; with many, runs that wait are out of the
+    /// scheduler's order.
+    #[must_use]
+    pub fn queue(self, most: usize) -> Self {
+        self.rebuilt(|inner| inner.queue = most)
+    }
+
+    /// The name of its threads, to which a number is added; `punctual` unless given.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        self.rebuilt(|inner| inner.name = name.into())
+    }
+
+    fn rebuilt(self, change: impl FnOnce(&mut Inner)) -> Self {
+        let Inner { ref name, threads, queue, .. } = *self.inner;
+        let (name, state) = (name.clone(), Mutex::default());
+        let mut inner = Inner { name, threads, queue, state, changed: Condvar::new() };
+        change(&mut inner);
+        Pool { inner: Arc::new(inner) }
+    }
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Pool::new(thread::available_parallelism().map_or(2, usize::from))
+    }
+}
+
+impl Executor for Pool {
+    fn execute(&self, work: Work) -> Result<(), Work> {
+        let mut state = self.inner.state.lock();
+        let waits = state.queue.len();
+        if waits >= state.idle && state.started < self.inner.threads {
+            let (inner, number) = (self.inner.clone(), state.started + 1);
+            let thread = thread::Builder::new().name(format!("{}-{number}", self.inner.name));
+            match thread.spawn(move || inner.work()) {
+                Ok(_) => state.started += 1,
+                // The system gives no thread: what there is must do.
+                Err(_) if state.started == 0 => return Err(work),
+                Err(_) => {}
+            }
+        } else if waits >= state.idle + self.inner.queue {
+            return Err(work);
+        }
+        state.queue.push_back(work);
+        self.inner.changed.notify_one();
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// What each thread does.
+    fn work(&self) {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(work) = state.queue.pop_front() {
+                drop(state);
+                let _ = catch_unwind(AssertUnwindSafe(|| work.run()));
+                state = self.state.lock();
+            } else if state.closed {
+                return;
+            } else {
+                state.idle += 1;
+                self.changed.wait(&mut state);
+                state.idle -= 1;
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    /// What still waits for a thread is lost; the threads end once what they run has ended.
+    fn drop(&mut self) {
+        let left = {
+            let mut state = self.inner.state.lock();
+            state.closed = true;
+            std::mem::take(&mut state.queue)
+        };
+        self.inner.changed.notify_all();
+        drop(left);
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("threads", &self.inner.threads).field("queue", &self.inner.queue).finish_non_exhaustive()
+    }
+}

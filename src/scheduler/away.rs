@@ -1,0 +1,205 @@
+//! Runs away from the polling thread: how they are set going, and how they come back.
+//!
+//! A run goes out as an [`Away`] and always comes back, once, as a [`Returned`]: also when its job panics, when the executor
+//! drops it, and when a runtime drops its future. What came back waits in the table for the next poll.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::entry::{Called, Launcher, Value};
+use super::{Shared, drop_quietly, message};
+use crate::clock::Clock;
+use crate::executor::{Executor, Work};
+use crate::run::{LateBy, RunView, TimeLimit};
+
+/// A run on its way out.
+pub(crate) struct Away {
+    pub(super) view: RunView,
+    pub(super) value: Option<Value>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// When it was handed over, by the monotonic clock.
+    pub(super) handed: Duration,
+    pub(super) serial: u64,
+    pub(super) home: Option<Weak<dyn Home>>,
+}
+
+/// Where runs come back to.
+pub(super) trait Home: Send + Sync {
+    fn welcome(&self, returned: Returned);
+}
+
+impl<C> Home for Shared<C> {
+    fn welcome(&self, returned: Returned) {
+        let unwanted = self.with(|table| {
+            // One that was refused never went out.
+            if !table.away.contains_key(&returned.serial) {
+                return Some(returned);
+            }
+            table.returned.push(returned);
+            table.news += 1;
+            None
+        });
+        drop_quietly(unwanted);
+    }
+}
+
+/// A run that came back.
+pub(super) struct Returned {
+    pub(super) serial: u64,
+    pub(super) how: How,
+    /// How long it waited for its thread, and how long it took.
+    pub(super) waited: Duration,
+    pub(super) took: Duration,
+    /// When it ended, by the monotonic clock.
+    pub(super) ended: Duration,
+}
+
+pub(super) enum How {
+    Called(Called),
+    Panicked(String),
+    /// It was told to stop, and was dropped or not begun.
+    Stopped,
+    /// It was dropped by whoever had it.
+    Lost,
+}
+
+impl Away {
+    /// It really begins.
+    fn begin(&mut self) -> Duration {
+        let now = self.clock.monotonic();
+        self.view.signals.begin(now);
+        let waited = now.saturating_sub(self.handed);
+        if waited > self.view.facts.late {
+            self.view.facts.late_by = LateBy::Pool;
+        }
+        self.view.facts.late = self.view.facts.late.saturating_add(waited);
+        self.view.limit = self.timeout.map(|limit| TimeLimit { clock: self.clock.clone(), ends: now.saturating_add(limit) });
+        now
+    }
+
+    fn come_back(&mut self, how: How) {
+        let Some(home) = self.home.take() else { return };
+        drop_quietly(self.value.take());
+        let ended = self.clock.monotonic();
+        let began = self.view.signals.began();
+        let waited = began.map_or(Duration::ZERO, |began| began.saturating_sub(self.handed));
+        let took = began.map_or(Duration::ZERO, |began| ended.saturating_sub(began));
+        let returned = Returned { serial: self.serial, how, waited, took, ended };
+        match home.upgrade() {
+            Some(home) => home.welcome(returned),
+            None => drop_quietly(returned),
+        }
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        let how = if self.view.signals.is_stopped() { How::Stopped } else { How::Lost };
+        self.come_back(how);
+    }
+}
+
+/// A job on an executor.
+pub(super) fn on_executor(
+    executor: Arc<dyn Executor>,
+    job: impl Fn(&RunView, Option<Value>) -> Called + Send + Sync + 'static,
+) -> Launcher {
+    let job = Arc::new(job);
+    Arc::new(move |mut away: Away| {
+        let job = job.clone();
+        executor.execute(Work::new(move || {
+            if away.view.signals.is_stopped() {
+                return away.come_back(How::Stopped);
+            }
+            away.begin();
+            let value = away.value.take();
+            let how = match catch_unwind(AssertUnwindSafe(|| job(&away.view, value))) {
+                Ok(called) => How::Called(called),
+                Err(payload) => How::Panicked(message(payload)),
+            };
+            away.come_back(how);
+        }))
+    })
+}
+
+type Making = dyn Fn(RunView, Option<Value>) -> Pin<Box<dyn Future<Output = Called> + Send>> + Send + Sync;
+
+/// A job as a future, on whatever runs futures.
+pub(super) fn on_runtime(spawn: impl Fn(JobFuture) + Send + Sync + 'static, make: Arc<Making>) -> Launcher {
+    Arc::new(move |away| {
+        spawn(JobFuture { away, make: make.clone(), going: None });
+        Ok(())
+    })
+}
+
+/// A run of an async job, for a runtime to poll: see [`When::do_future`](crate::When::do_future).
+///
+/// When the run is told to stop, it drops the job's own future and is ready. Dropped itself, it ends the run.
+#[must_use = "a future does nothing until it is polled"]
+pub struct JobFuture {
+    away: Away,
+    make: Arc<Making>,
+    going: Option<Pin<Box<dyn Future<Output = Called> + Send>>>,
+}
+
+impl Future for JobFuture {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if this.away.home.is_none() {
+            return Poll::Ready(());
+        }
+        // First the waker, then the look, or a stop in between would be slept through.
+        this.away.view.signals.wake_by(context.waker());
+        let how = if this.away.view.signals.is_stopped() {
+            How::Stopped
+        } else {
+            match catch_unwind(AssertUnwindSafe(|| this.go_on(context))) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(called)) => How::Called(called),
+                Err(payload) => How::Panicked(message(payload)),
+            }
+        };
+        drop_quietly(this.going.take());
+        this.away.come_back(how);
+        Poll::Ready(())
+    }
+}
+
+impl JobFuture {
+    fn go_on(&mut self, context: &mut Context<'_>) -> Poll<Called> {
+        if self.going.is_none() {
+            self.away.begin();
+            let value = self.away.value.take();
+            self.going = Some((self.make)(self.away.view.clone(), value));
+        }
+        match &mut self.going {
+            Some(going) => going.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for JobFuture {
+    fn drop(&mut self) {
+        drop_quietly(self.going.take());
+    }
+}
+
+impl std::fmt::Debug for JobFuture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("JobFuture").field(&self.away.view).finish()
+    }
+}
+
+/// A value as those that follow get it.
+pub(super) fn value_of<T: Send + Sync + 'static>(value: Option<Value>) -> Option<Arc<T>> {
+    value.and_then(|value: Arc<dyn Any + Send + Sync>| value.downcast::<T>().ok())
+}

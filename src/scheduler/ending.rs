@@ -1,0 +1,250 @@
+//! How runs end: figures, what they set off, what becomes of their job.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entry::{Followed, Inline, Job, Live, On, State, Value, Waiting};
+use super::step::Attempt;
+use super::table::{AFTER_ALL_JOBS, Table};
+use crate::clock::Now;
+use crate::event::{DropReason, Event, Failure, RemoveReason};
+use crate::job::{JobId, LastRun, RunEnd};
+use crate::policy::{Due, Overlap};
+use crate::schedule::{from_nanos, to_nanos};
+
+/// Of runs to follow no more wait than this, unless the job says otherwise.
+const MOST_TO_FOLLOW: usize = 1000;
+
+/// How a run ended.
+pub(super) struct End {
+    pub(super) attempt: Attempt,
+    pub(super) end: RunEnd,
+    /// What it returned, if it went well; what was wrong, if not.
+    pub(super) value: Option<Value>,
+    pub(super) failure: Option<Failure>,
+    /// Whether it took its job off the schedule.
+    pub(super) cancels: bool,
+    pub(super) restart: Option<Restart>,
+    /// When it ended, in elapsed time.
+    pub(super) ended: i64,
+}
+
+/// A schedule that counts from the end of the run: its new anchor and next occurrence.
+#[derive(Clone, Copy)]
+pub(super) struct Restart {
+    pub(super) registered: i64,
+    pub(super) next: Option<i64>,
+}
+
+impl<C> Table<C> {
+    /// A job comes back from a call: what it does goes back in its place, and what the run held is free, unless it has
+    /// more to do. Gives the body back if the job is gone.
+    pub(super) fn called_back(&mut self, id: JobId, body: Inline<C>, attempt: &Attempt, goes_on: bool) -> Option<Inline<C>> {
+        let there = self.get(id).is_some();
+        if !(goes_on && there) {
+            if let Some(rules) = attempt.rules.clone() {
+                let now = self.watch.last().elapsed;
+                self.give_back(&rules.limits, true, now);
+            }
+        }
+        let Some(job) = self.get_mut(id) else { return Some(body) };
+        job.body = Some(super::entry::Body::Inline(body));
+        job.running = false;
+        None
+    }
+
+    /// A run has more to do, from an instant of elapsed time on.
+    pub(super) fn yielded(&mut self, id: JobId, attempt: Attempt, again: i64) {
+        if self.get(id).is_some_and(Job::is_away) {
+            let turn = attempt.facts.turn;
+            return self.goes_on(id, attempt, State::Again { again, turn });
+        }
+        self.turns += 1;
+        let order = AFTER_ALL_JOBS + self.turns;
+        self.goes_on(id, attempt, State::Yielded { again, order });
+    }
+
+    /// A run that failed is to be tried again, if there is still reason to. If not, the attempt comes back.
+    pub(super) fn failed(&mut self, id: JobId, mut attempt: Attempt, wait: i64, ended: i64) -> Option<Attempt> {
+        if self.closed || self.get(id).is_none() {
+            return Some(attempt);
+        }
+        let facts = &attempt.facts;
+        let (name, due, next) = (facts.name.clone(), facts.due, facts.attempt.saturating_add(1));
+        self.tell(|_| Event::Retried { id, name, due, attempt: next, wait: Duration::from_nanos(wait.unsigned_abs()) });
+        attempt.ends = None;
+        attempt.took = Duration::ZERO;
+        self.goes_on(id, attempt, State::Again { again: ended.saturating_add(wait), turn: 0 });
+        None
+    }
+
+    fn goes_on(&mut self, id: JobId, attempt: Attempt, state: State) {
+        self.serial += 1;
+        let serial = self.serial;
+        let Attempt { facts, after, started, took, ends, .. } = attempt;
+        let live = Live { serial, facts, after, started, took, ends, state };
+        match self.get_mut(id) {
+            Some(job) => job.live.push(live),
+            None => self.after.runs.push(live),
+        }
+        self.hold(id);
+    }
+
+    /// Gives up a run that goes on: it ends as stopped.
+    pub(super) fn give_up(&mut self, id: JobId, place: usize, now: Now) {
+        let Some(job) = self.get_mut(id) else { return };
+        let live = job.live.swap_remove(place);
+        let (rules, counts_from_end) = (job.rules.clone(), job.counts_from_end());
+        self.let_go(&live, rules.as_ref().map_or(&[], |rules| &rules.limits), now);
+        let Live { facts, after, started, took, ends, .. } = live;
+        let attempt = Attempt { facts, after, started, took, ends, rules, counts_from_end };
+        let (value, failure, restart) = (None, None, None);
+        let end = RunEnd::Stopped;
+        self.finish(End { attempt, end, value, failure, cancels: false, restart, ended: now.elapsed });
+    }
+
+    /// A run is over: it is counted, those that follow are set off, and its job goes on or leaves.
+    pub(super) fn finish(&mut self, end: End) {
+        let End { attempt, end, value, failure, cancels, restart, ended } = end;
+        let Attempt { facts, after, started, took, rules, .. } = attempt;
+        self.after.followed.extend(after);
+        let id = facts.id;
+        if self.observed {
+            self.after.events.push(Event::Ended { run: facts.clone(), end, took });
+        }
+        let Some(job) = self.get_mut(id) else { return };
+        job.stats.runs += 1;
+        job.stats.errors += u64::from(matches!(end, RunEnd::Failed | RunEnd::Lost));
+        job.stats.panics += u64::from(end == RunEnd::Panicked);
+        job.stats.timeouts += u64::from(end == RunEnd::TimedOut);
+        job.stats.stopped += u64::from(end == RunEnd::Stopped);
+        job.stats.folded = job.stats.folded.saturating_add(facts.folded - 1);
+        job.stats.total = job.stats.total.saturating_add(took);
+        job.stats.longest = job.stats.longest.max(took);
+        let (late, folded, attempt) = (facts.late, facts.folded, facts.attempt);
+        let last = LastRun { due: facts.due, started: from_nanos(started), took, late, folded, attempt, end };
+        if let (Some(restart), Some(plan)) = (restart, &mut job.plan) {
+            plan.registered = restart.registered;
+            job.searched = restart.registered;
+            job.next = restart.next;
+        }
+        let bad = end.is_failure();
+        job.failures = if bad {
+            job.failures.saturating_add(1)
+        } else if end == RunEnd::Done {
+            0
+        } else {
+            job.failures
+        };
+        let failures = job.failures;
+        let pauses = bad && rules.as_ref().and_then(|rules| rules.pause_after).is_some_and(|most| failures >= most);
+        let goes_on = restart.is_some() || !job.waiting.is_empty() || !job.live.is_empty() || rules.is_some();
+        let name = facts.name.clone();
+        if !job.followers.is_empty() {
+            let followers = std::mem::take(&mut job.followers);
+            let mut effect =
+                Effect { end, value, failure, last: last.clone(), facts: Arc::new(facts), ended, told: [None, None] };
+            for follower in &followers {
+                self.set_off(*follower, id, &mut effect);
+            }
+            if let Some(job) = self.get_mut(id) {
+                job.followers = followers;
+            }
+        }
+        let Some(job) = self.get_mut(id) else { return };
+        job.last = Some(last);
+        if cancels {
+            self.remove(id, RemoveReason::ByItself);
+            return;
+        }
+        if pauses {
+            self.pause(id);
+            self.tell(|_| Event::Paused { id, name, failures });
+        }
+        if goes_on {
+            self.requeue(id);
+        }
+        self.remove_if_over(id);
+    }
+
+    /// A job that follows learns of a run's end.
+    fn set_off(&mut self, id: JobId, upstream: JobId, effect: &mut Effect) {
+        let now = self.watch.last();
+        // What a paused job would have followed, it misses.
+        let Some(job) = self.get_mut(id).filter(|job| !job.paused) else { return };
+        let linked = job.plan.is_some();
+        let Some(chain) = job.chain.as_mut().filter(|chain| chain.on.matches(effect.end)) else { return };
+        let value = if linked { None } else { effect.value_for(chain.on) };
+        let mut followed = Followed { runs: vec![effect.facts.clone()], value, ended: effect.ended };
+        let within = chain.within;
+        let upstreams = std::mem::take(&mut chain.upstreams);
+        let set = chain.all.as_mut().map(|all| all.take(&upstreams, upstream, followed.clone(), within));
+        chain.upstreams = upstreams;
+        if let Some((set, gone)) = set {
+            self.after.followed.extend(gone);
+            let Some(set) = set else { return self.after.followed.push(followed) };
+            self.after.followed.push(std::mem::replace(&mut followed, set));
+        }
+        let Some(job) = self.get_mut(id) else { return };
+        let delay = job.chain.as_ref().and_then(|chain| chain.delay);
+        let due = to_nanos(&effect.facts.due);
+        let ready = match delay {
+            Some(delay) => effect.ended.saturating_add(delay),
+            None => due.saturating_sub(now.ahead()).min(now.elapsed),
+        };
+        let most = match job.overlap() {
+            Some(Overlap::Queue { most }) => most as usize,
+            _ => MOST_TO_FOLLOW,
+        };
+        let waits = job.waiting.iter().filter(|waiting| waiting.after.is_some()).count();
+        if waits >= most && !job.has_slot() || waits >= MOST_TO_FOLLOW {
+            self.after.followed.push(followed);
+            self.dropped(id, 1, due, due, DropReason::Overlapped);
+            return;
+        }
+        job.waiting.push_back(Waiting { due: Due::only(due), ready, by_hand: false, after: Some(followed) });
+        self.requeue(id);
+    }
+
+    /// Lets no further run of a job start. What waits to start goes; a run that has more to do waits.
+    pub(super) fn pause(&mut self, id: JobId) -> bool {
+        let now = self.watch.last().elapsed;
+        let Some(job) = self.get_mut(id) else { return false };
+        job.paused = true;
+        job.holds = false;
+        job.held_by = None;
+        let limits = job.rules.clone();
+        self.clear_waiting(id);
+        self.unblock(id);
+        limits.iter().flat_map(|rules| rules.limits.iter()).for_each(|limit| self.call(*limit, now));
+        self.requeue(id);
+        true
+    }
+}
+
+/// What those that follow a run are told.
+struct Effect {
+    end: RunEnd,
+    value: Option<Value>,
+    failure: Option<Failure>,
+    last: LastRun,
+    facts: Arc<crate::run::RunFacts>,
+    ended: i64,
+    /// The failure and the end as values, once somebody follows them.
+    told: [Option<Value>; 2],
+}
+
+impl Effect {
+    fn value_for(&mut self, on: On) -> Option<Value> {
+        let shared = |value: Box<dyn FnOnce() -> Value + '_>, kept: &mut Option<Value>| kept.get_or_insert_with(value).clone();
+        match on {
+            On::Success => self.value.clone(),
+            On::Failure => {
+                let failure = self.failure.as_ref()?;
+                Some(shared(Box::new(|| Arc::new(failure.clone()) as Arc<dyn Any + Send + Sync>), &mut self.told[0]))
+            }
+            On::End => Some(shared(Box::new(|| Arc::new(self.last.clone())), &mut self.told[1])),
+        }
+    }
+}

@@ -1,0 +1,462 @@
+//! A job as the table holds it: its plan, its rules, the runs that go on and those that wait.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::error::Error as StdError;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Run;
+use super::away::Away;
+use super::limits::LimitId;
+use super::plan::{Plan, Scale};
+use crate::clock::Now;
+use crate::event::{Blocked, DropReason, Failure};
+use crate::executor::Work;
+use crate::job::{Epitaph, JobId, JobSnapshot, LastRun, Stats};
+use crate::policy::{Backoff, Due, Overlap};
+use crate::queue::Rank;
+use crate::run::{LateBy, Outcome, RunFacts, Signals};
+use crate::schedule::{Schedule, Zone, from_nanos, length};
+
+/// What a run returned, for those that follow.
+pub(super) type Value = Arc<dyn Any + Send + Sync>;
+
+/// How a call of a job went: its outcome and value, or its error. Its own value is kept by the closure and handed on.
+pub(super) type Called = Result<(Outcome, Option<Value>), Arc<dyn StdError + Send + Sync>>;
+
+/// What a job on the polling thread does, given the value of the run that it follows.
+pub(super) type Inline<C> = Box<dyn FnMut(&mut Run<'_, C>, Option<Value>) -> Called + Send>;
+
+/// How a job in the background is set going. What finds no room comes back.
+pub(super) type Launcher = Arc<dyn Fn(Away) -> Result<(), Work> + Send + Sync>;
+
+pub(super) enum Body<C> {
+    Inline(Inline<C>),
+    Away(Launcher),
+}
+
+/// What few jobs have, of what is said of them besides their schedule.
+pub(super) struct Rules {
+    pub(super) overlap: Option<Overlap>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) retry: Option<Retry>,
+    pub(super) pause_after: Option<u32>,
+    pub(super) spacing: Option<i64>,
+    pub(super) limits: Box<[LimitId]>,
+    pub(super) when: Option<Condition>,
+    pub(super) at_latest: Option<i64>,
+    /// The hours in which it may start, as the window of a schedule, and their zone.
+    pub(super) window: Option<(Schedule, Zone)>,
+}
+
+/// Code of the user's own: is asked with the lock free.
+pub(super) type Condition = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Whether a failure is worth a further attempt; likewise.
+pub(super) type Worth = Arc<dyn Fn(&Failure) -> bool + Send + Sync>;
+
+/// Makes one value of several.
+pub(super) type Join = fn(&[Value]) -> Option<Value>;
+
+pub(super) struct Retry {
+    /// How many attempts after the first.
+    pub(super) most: u32,
+    pub(super) backoff: Backoff,
+    pub(super) only: Option<Worth>,
+}
+
+/// A job in the table.
+pub(super) struct Job<C> {
+    pub(super) id: JobId,
+    pub(super) name: Option<Arc<str>>,
+    pub(super) tags: Vec<String>,
+    pub(super) priority: i32,
+    pub(super) plan: Option<Plan>,
+    /// The next occurrence, and the instant that it was searched from.
+    pub(super) next: Option<i64>,
+    pub(super) searched: i64,
+    /// How many runs may still start.
+    pub(super) runs_left: Option<u32>,
+    pub(super) last_due: Option<i64>,
+    /// When a run of it last started, in elapsed time.
+    pub(super) last_start: Option<i64>,
+    /// Away while it is called.
+    pub(super) body: Option<Body<C>>,
+    /// Whether it is being called on the polling thread.
+    pub(super) running: bool,
+    pub(super) paused: bool,
+    /// Not to be looked at before the next poll.
+    pub(super) held: bool,
+    /// Runs that go on elsewhere, or that will be gone on with.
+    pub(super) live: Vec<Live>,
+    /// Runs that are to start besides the schedule.
+    pub(super) waiting: VecDeque<Waiting>,
+    pub(super) rules: Option<Arc<Rules>>,
+    pub(super) chain: Option<Box<Chain>>,
+    pub(super) followers: Vec<JobId>,
+    pub(super) block: Option<Box<Block>>,
+    /// Its condition was found to hold, for the run that is about to start.
+    pub(super) holds: bool,
+    /// What held back the run that is about to start.
+    pub(super) held_by: Option<LateBy>,
+    /// How many runs in a row ended badly.
+    pub(super) failures: u32,
+    /// The last occurrences that did not become runs.
+    pub(super) unrun: VecDeque<Unrun>,
+    pub(super) stats: Stats,
+    pub(super) last: Option<LastRun>,
+    pub(super) epitaph: Arc<dyn Epitaph>,
+    pub(super) signals: Arc<Signals>,
+}
+
+/// A run between two calls, or in the background.
+pub(super) struct Live {
+    pub(super) serial: u64,
+    pub(super) facts: RunFacts,
+    pub(super) after: Option<Followed>,
+    /// When its attempt started, by the wall clock, and how long its turns took.
+    pub(super) started: i64,
+    pub(super) took: Duration,
+    /// Until when it has time, in elapsed time.
+    pub(super) ends: Option<i64>,
+    pub(super) state: State,
+}
+
+pub(super) enum State {
+    /// It has more to do, from this instant of elapsed time on, in this place among others.
+    Yielded {
+        again: i64,
+        order: u64,
+    },
+    Away(Arc<Signals>),
+    /// It begins again from this instant of elapsed time on: with a further attempt, or, in the background, another turn.
+    Again {
+        again: i64,
+        turn: u32,
+    },
+}
+
+/// A run that is to start besides the schedule.
+pub(super) struct Waiting {
+    /// What it is for, by the wall clock. By hand, that is when it was asked for.
+    pub(super) due: Due,
+    /// From when on it may start, in elapsed time.
+    pub(super) ready: i64,
+    pub(super) by_hand: bool,
+    pub(super) after: Option<Followed>,
+}
+
+/// The run, or runs, that a run follows.
+#[derive(Clone)]
+pub(super) struct Followed {
+    pub(super) runs: Vec<Arc<RunFacts>>,
+    pub(super) value: Option<Value>,
+    /// When the last of them ended, in elapsed time.
+    pub(super) ended: i64,
+}
+
+/// Which jobs a job follows, and how.
+pub(super) struct Chain {
+    pub(super) upstreams: Vec<JobId>,
+    pub(super) on: On,
+    pub(super) within: Option<i64>,
+    pub(super) delay: Option<i64>,
+    pub(super) all: Option<All>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum On {
+    Success,
+    Failure,
+    End,
+}
+
+/// One success of each of several jobs.
+pub(super) struct All {
+    /// The last of each, in the order of the jobs.
+    pub(super) latest: Vec<Option<Followed>>,
+    pub(super) join: Join,
+}
+
+/// What holds a job back, and when it is looked at again.
+pub(super) struct Block {
+    pub(super) by: BlockedBy,
+    pub(super) elapsed: Option<i64>,
+    pub(super) wall: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BlockedBy {
+    Condition,
+    Window,
+    Spacing,
+    /// With its place in that line.
+    Limit(LimitId, Rank),
+}
+
+/// Occurrences that did not become runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unrun {
+    pub(super) since: i64,
+    pub(super) until: i64,
+    pub(super) because: DropReason,
+}
+
+impl BlockedBy {
+    pub(super) fn late_by(self) -> LateBy {
+        match self {
+            BlockedBy::Limit(super::limits::ROOM, _) => LateBy::Pool,
+            BlockedBy::Limit(..) => LateBy::Limit,
+            _ => LateBy::Rules,
+        }
+    }
+
+    pub(super) fn told(self, limit_name: impl FnOnce(LimitId) -> Arc<str>) -> Blocked {
+        match self {
+            BlockedBy::Condition => Blocked::Condition,
+            BlockedBy::Window => Blocked::Window,
+            BlockedBy::Spacing => Blocked::Spacing,
+            BlockedBy::Limit(super::limits::ROOM, _) => Blocked::PoolFull,
+            BlockedBy::Limit(id, _) => Blocked::Limit(limit_name(id)),
+        }
+    }
+}
+
+impl<C> Job<C> {
+    pub(super) fn new(id: JobId, name: Option<Arc<str>>, epitaph: Arc<dyn Epitaph>, body: Body<C>) -> Self {
+        Job {
+            id,
+            name,
+            tags: Vec::new(),
+            priority: 0,
+            plan: None,
+            next: None,
+            searched: 0,
+            runs_left: None,
+            last_due: None,
+            last_start: None,
+            body: Some(body),
+            running: false,
+            paused: false,
+            held: false,
+            live: Vec::new(),
+            waiting: VecDeque::new(),
+            rules: None,
+            chain: None,
+            followers: Vec::new(),
+            block: None,
+            holds: false,
+            held_by: None,
+            failures: 0,
+            unrun: VecDeque::new(),
+            stats: Stats::default(),
+            last: None,
+            epitaph,
+            signals: Arc::default(),
+        }
+    }
+
+    /// How many of its runs go on.
+    pub(super) fn busy(&self) -> usize {
+        self.live.len() + usize::from(self.running)
+    }
+
+    /// Whether a further run may go on beside those that do.
+    pub(super) fn has_slot(&self) -> bool {
+        let slots = match self.overlap() {
+            Some(Overlap::Allow { most }) => most as usize,
+            _ => 1,
+        };
+        self.busy() < slots
+    }
+
+    pub(super) fn overlap(&self) -> Option<Overlap> {
+        self.rules.as_ref().and_then(|rules| rules.overlap)
+    }
+
+    pub(super) fn limits(&self) -> &[LimitId] {
+        self.rules.as_ref().map_or(&[], |rules| &rules.limits)
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self.body, Some(Body::Away(_)))
+    }
+
+    pub(super) fn on_scale(&self, now: Now) -> i64 {
+        self.plan.as_ref().map_or(now.wall, |plan| plan.on_scale(now))
+    }
+
+    pub(super) fn scale(&self) -> Scale {
+        self.plan.as_ref().map_or(Scale::Wall, |plan| plan.scale)
+    }
+
+    pub(super) fn counts_from_end(&self) -> bool {
+        self.plan.as_ref().is_some_and(|plan| plan.schedule.spec().after_completion)
+    }
+
+    /// Puts a run by hand in front of what waits; of a job that follows, the first that waits is let on.
+    pub(super) fn ask_by_hand(&mut self, now: Now) {
+        let ready = now.elapsed;
+        if self.chain.is_some() && self.plan.is_none() {
+            if let Some(front) = self.waiting.front_mut() {
+                front.ready = ready;
+                front.by_hand = true;
+            }
+        } else if let Some(asked) = self.waiting.iter_mut().find(|waiting| waiting.by_hand) {
+            asked.ready = ready;
+        } else {
+            self.waiting.push_front(Waiting { due: Due::only(now.wall), ready, by_hand: true, after: None });
+        }
+    }
+
+    fn may_start(&self) -> bool {
+        !self.paused && self.runs_left != Some(0)
+    }
+
+    /// The first of those that wait, if it can start as far as the job's other runs go, or its policy decides on it at once.
+    pub(super) fn front(&self) -> Option<&Waiting> {
+        let front = self.waiting.front().filter(|_| self.may_start())?;
+        let decides = matches!(self.overlap(), Some(Overlap::Skip | Overlap::CancelRunning)) && front.after.is_some();
+        (decides || self.has_slot()).then_some(front)
+    }
+
+    /// When it is next to be looked at for anything but its schedule, in elapsed time, and in which order.
+    pub(super) fn soon(&self) -> Option<(i64, u64)> {
+        let mut first: Option<(i64, u64)> = None;
+        let mut offer = |at: i64, order: u64| first = Some(first.map_or((at, order), |first| first.min((at, order))));
+        for live in &self.live {
+            if let Some(ends) = live.ends {
+                offer(ends, self.id.order);
+            }
+            match live.state {
+                State::Yielded { again, order } if !self.paused => offer(again, order),
+                State::Again { again, .. } if !self.paused && self.block.is_none() => offer(again, self.id.order),
+                _ => {}
+            }
+        }
+        match &self.block {
+            Some(block) => {
+                if let Some(at) = block.elapsed.filter(|_| !self.paused) {
+                    offer(at, self.id.order);
+                }
+            }
+            None => {
+                if let Some(front) = self.front() {
+                    offer(front.ready, self.id.order);
+                }
+            }
+        }
+        first
+    }
+
+    /// When it is next to be looked at for its schedule, on its scale.
+    pub(super) fn scheduled(&self) -> Option<i64> {
+        if self.block.is_some() { None } else { self.scheduled_unblocked() }
+    }
+
+    /// When its next occurrence is to run, on its scale, if nothing holds it back.
+    pub(super) fn scheduled_unblocked(&self) -> Option<i64> {
+        let plan = self.plan.as_ref().filter(|_| self.may_start())?;
+        // Counted from the end of a run, there is none before that end.
+        let counted_from_end = !self.live.is_empty() && plan.schedule.spec().after_completion;
+        self.next.filter(|_| !counted_from_end).map(|next| plan.put_off(next))
+    }
+
+    pub(super) fn slack(&self) -> i64 {
+        self.plan.as_ref().map_or(0, |plan| length(plan.schedule.slack()))
+    }
+
+    /// Whether a further run may come, besides the one that is being called.
+    pub(super) fn has_more(&self) -> bool {
+        let follows = self.chain.as_ref().is_some_and(|chain| chain.goes_on());
+        let comes = self.next.is_some() || !self.waiting.is_empty() || follows;
+        !self.running || !self.live.is_empty() || comes && self.runs_left != Some(0)
+    }
+
+    /// Whether no further run can come.
+    pub(super) fn is_over(&self) -> bool {
+        if self.busy() > 0 {
+            return false;
+        }
+        let used_up = self.runs_left == Some(0);
+        let follows = self.chain.as_ref().is_some_and(|chain| chain.goes_on());
+        used_up || self.next.is_none() && self.waiting.is_empty() && !follows
+    }
+
+    pub(super) fn snapshot(&self, now: Now) -> JobSnapshot {
+        let wall = |at: i64| self.plan.as_ref().map_or(at, |plan| plan.wall(at, now));
+        let soon = self.soon().map(|(at, _)| at.saturating_add(now.ahead()));
+        let blocked = self.block.as_ref().and_then(|block| block.wall).filter(|_| !self.paused);
+        let next_run = [soon, blocked, self.scheduled().map(wall)].into_iter().flatten().min();
+        let signals = self.live.iter().rev().find_map(|live| match &live.state {
+            State::Away(signals) => Some(signals),
+            _ => None,
+        });
+        JobSnapshot {
+            id: self.id,
+            name: self.name.clone(),
+            tags: self.tags.clone(),
+            priority: self.priority,
+            schedule: self.plan.as_ref().map(|plan| plan.schedule.clone()),
+            follows: self.chain.as_ref().map(|chain| chain.upstreams.clone()).unwrap_or_default(),
+            next_run: next_run.map(from_nanos),
+            last_run: self.last.clone(),
+            stats: self.stats,
+            paused: self.paused,
+            running: self.busy() > 0,
+            progress: signals.unwrap_or(&self.signals).progress(),
+        }
+    }
+}
+
+impl Chain {
+    /// Whether there can be further runs to follow.
+    pub(super) fn goes_on(&self) -> bool {
+        match &self.all {
+            Some(all) => self.upstreams.len() == all.latest.len(),
+            None => !self.upstreams.is_empty(),
+        }
+    }
+}
+
+impl All {
+    /// Takes a success of one of the jobs in. Gives the set, if it is complete with this one, and what is not needed any
+    /// more, which is the user's to drop.
+    pub(super) fn take(
+        &mut self,
+        upstreams: &[JobId],
+        from: JobId,
+        one: Followed,
+        within: Option<i64>,
+    ) -> (Option<Followed>, Vec<Followed>) {
+        let ended = one.ended;
+        let mut gone = Vec::new();
+        for (latest, _) in self.latest.iter_mut().zip(upstreams).filter(|(_, id)| **id == from) {
+            gone.extend(latest.replace(one.clone()));
+        }
+        gone.push(one);
+        for latest in &mut self.latest {
+            gone.extend(latest.take_if(|one| within.is_some_and(|within| ended.saturating_sub(one.ended) > within)));
+        }
+        if !self.latest.iter().all(Option::is_some) {
+            return (None, gone);
+        }
+        let set: Vec<Followed> = self.latest.iter_mut().filter_map(Option::take).collect();
+        let values: Vec<Value> = set.iter().filter_map(|one| one.value.clone()).collect();
+        let runs = set.iter().flat_map(|one| one.runs.iter().cloned()).collect();
+        gone.extend(set);
+        let value = (self.join)(&values);
+        (value.map(|value| Followed { runs, value: Some(value), ended }), gone)
+    }
+}
+
+impl On {
+    pub(super) fn matches(self, end: crate::job::RunEnd) -> bool {
+        match self {
+            On::Success => end == crate::job::RunEnd::Done,
+            On::Failure => end.is_failure(),
+            On::End => true,
+        }
+    }
+}

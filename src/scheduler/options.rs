@@ -1,0 +1,232 @@
+//! What is said of a job besides when it runs: the words, for jobs with a schedule and for those that follow.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Defaults;
+use super::entry::{Condition, Retry, Rules, Worth};
+use super::limits::Allows;
+use crate::error::Error;
+use crate::policy::{Backoff, Missed, Overlap};
+use crate::schedule::{Schedule, Zone, length};
+
+/// What is said of a job besides its schedule.
+#[derive(Default)]
+pub(super) struct Options {
+    pub(super) name: Option<String>,
+    pub(super) tags: Vec<String>,
+    pub(super) priority: i32,
+    pub(super) missed: Option<Missed>,
+    pub(super) grace: Option<Duration>,
+    pub(super) overlap: Option<Overlap>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) retry: Option<u32>,
+    pub(super) backoff: Option<Backoff>,
+    pub(super) only: Option<Worth>,
+    pub(super) pause_after: Option<u32>,
+    pub(super) spacing: Option<Duration>,
+    pub(super) limits: Vec<(Arc<str>, Allows)>,
+    pub(super) when: Option<Condition>,
+    pub(super) at_latest: Option<Duration>,
+    pub(super) window: Option<Schedule>,
+    pub(super) mistake: Option<Error>,
+}
+
+/// Where a job runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    OnPoll,
+    Away,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("name", &self.name).field("tags", &self.tags).finish_non_exhaustive()
+    }
+}
+
+impl Options {
+    pub(super) fn tag(&mut self, tag: String) {
+        if !self.tags.contains(&tag) {
+            self.tags.push(tag);
+        }
+    }
+
+    /// Keeps the first mistake.
+    pub(super) fn note(&mut self, mistake: Error) {
+        self.mistake.get_or_insert(mistake);
+    }
+
+    pub(super) fn limit(&mut self, name: String, allows: Allows) {
+        if matches!(allows, Allows::AtOnce(0) | Allows::Rate(0, _) | Allows::Rate(_, 0)) {
+            let word = if matches!(allows, Allows::AtOnce(_)) { "at_most" } else { "rate" };
+            return self.note(Error::ZeroOfMany { word });
+        }
+        self.limits.push((name.into(), allows));
+    }
+
+    pub(super) fn window(&mut self, from: &str, to: &str) {
+        match Schedule::reboot().between(from, to) {
+            Ok(window) => self.window = Some(window),
+            Err(mistake) => self.note(mistake),
+        }
+    }
+
+    /// The rules that this makes with a scheduler's defaults; `None` for most jobs.
+    pub(super) fn rules(&mut self, defaults: &Defaults, place: Place, zone: &Zone) -> Result<Option<Arc<Rules>>, Error> {
+        if let Some(mistake) = self.mistake.take() {
+            return Err(mistake);
+        }
+        match self.overlap {
+            Some(Overlap::Queue { most: 0 } | Overlap::Allow { most: 0 }) => return Err(Error::ZeroOfMany { word: "overlap" }),
+            Some(Overlap::Allow { .. }) if place == Place::OnPoll => return Err(Error::AllowInline),
+            _ => {}
+        }
+        if self.pause_after == Some(0) {
+            return Err(Error::ZeroOfMany { word: "pause_after_failures" });
+        }
+        let usual = defaults.overlap.filter(|overlap| match overlap {
+            Overlap::Queue { most } => *most > 0,
+            Overlap::Allow { most } => *most > 0 && place == Place::Away,
+            _ => true,
+        });
+        let most = self.retry.or(defaults.retry).filter(|most| *most > 0);
+        let backoff = self.backoff.take().or(defaults.backoff.clone()).unwrap_or_default();
+        let rules = Rules {
+            overlap: self.overlap.or(usual),
+            timeout: self.timeout.or(defaults.timeout),
+            retry: most.map(|most| Retry { most, backoff, only: self.only.take() }),
+            pause_after: self.pause_after,
+            spacing: self.spacing.map(length),
+            limits: Box::default(),
+            when: self.when.take(),
+            at_latest: self.at_latest.map(length),
+            window: self.window.take().map(|window| (window, zone.clone())),
+        };
+        let Rules { overlap, timeout, retry, pause_after, spacing, when, window, .. } = &rules;
+        let any = overlap.is_some() || timeout.is_some() || retry.is_some() || pause_after.is_some() || spacing.is_some();
+        let any = any || when.is_some() || window.is_some() || !self.limits.is_empty();
+        Ok(any.then(|| Arc::new(rules)))
+    }
+}
+
+/// The words that say more of a job, for whatever type holds its [`Options`].
+macro_rules! job_options {
+    (impl [$($generics:tt)*] $type:ty, $($path:ident).+) => {
+        impl<$($generics)*> $type {
+            /// A name, for logs and tables.
+            pub fn named(mut self, name: impl Into<String>) -> Self {
+                self.$($path).+.name = Some(name.into());
+                self
+            }
+
+            /// A tag to find the job by; several calls give several tags.
+            pub fn tag(mut self, tag: impl Into<String>) -> Self {
+                self.$($path).+.tag(tag.into());
+                self
+            }
+
+            /// Among jobs due at the same instant, the lower comes first; 0 unless given.
+            pub fn priority(mut self, priority: i32) -> Self {
+                self.$($path).+.priority = priority;
+                self
+            }
+
+            /// What becomes of a run that comes up while an earlier one of the same job goes on. Unless given, occurrences are
+            /// dropped ([`Overlap::Skip`](crate::Overlap::Skip)) and runs that follow another job's wait, a thousand at most.
+            pub fn overlap(mut self, overlap: $crate::policy::Overlap) -> Self {
+                self.$($path).+.overlap = Some(overlap);
+                self
+            }
+
+            /// How long an attempt may take, in elapsed time.
+            ///
+            /// Then [`should_stop`](crate::RunView::should_stop) is true. In the background the run has failed at the next
+            /// poll: its place is free for others, and if it goes on all the same its result is thrown away. Limits it holds
+            /// stay held until it really ends. On the polling thread a job cannot be interrupted: when it comes back late,
+            /// that is told ([`Event::TimedOut`](crate::Event::TimedOut)) and its result counts; a run in steps is not taken
+            /// up again.
+            pub fn timeout(mut self, limit: ::std::time::Duration) -> Self {
+                self.$($path).+.timeout = Some(limit);
+                self
+            }
+
+            /// How often a run that failed (by an error, a panic, its time limit, [`Outcome::Retry`](crate::Outcome::Retry)) is
+            /// tried again. The waits in between are those of [`backoff`](Self::backoff).
+            pub fn retry(mut self, most: u32) -> Self {
+                self.$($path).+.retry = Some(most);
+                self
+            }
+
+            /// How long to wait before each further attempt; a second, doubling up to a minute, unless given.
+            pub fn backoff(mut self, backoff: $crate::policy::Backoff) -> Self {
+                self.$($path).+.backoff = Some(backoff);
+                self
+            }
+
+            /// Which failures are worth a further attempt; all unless given.
+            pub fn retry_if(mut self, worth: impl Fn(&$crate::event::Failure) -> bool + Send + Sync + 'static) -> Self {
+                self.$($path).+.only = Some(::std::sync::Arc::new(worth));
+                self
+            }
+
+            /// Pauses the job once so many runs in a row have failed, each after its last attempt;
+            /// [`resume`](crate::JobHandle::resume) lets it go on.
+            pub fn pause_after_failures(mut self, failures: u32) -> Self {
+                self.$($path).+.pause_after = Some(failures);
+                self
+            }
+
+            /// Lets at least so much elapsed time pass between the starts of two runs.
+            pub fn spacing(mut self, least: ::std::time::Duration) -> Self {
+                self.$($path).+.spacing = Some(least);
+                self
+            }
+
+            /// Never runs while another job of the same scheduler runs that names this too. A job in steps holds it from its
+            /// first turn to its last.
+            pub fn mutex(self, name: impl Into<String>) -> Self {
+                self.at_most(1, name)
+            }
+
+            /// Never runs while `most` runs go on of the jobs of the same scheduler that name this too. What waits is let on
+            /// in the order of its due time.
+            pub fn at_most(mut self, most: u32, name: impl Into<String>) -> Self {
+                self.$($path).+.limit(name.into(), $crate::scheduler::limits::Allows::AtOnce(most));
+                self
+            }
+
+            /// Starts, together with the jobs of the same scheduler that name this too, at most `most` runs in any time
+            /// of length `per`.
+            pub fn rate(mut self, most: u32, per: ::std::time::Duration, name: impl Into<String>) -> Self {
+                let per = $crate::schedule::length(per);
+                self.$($path).+.limit(name.into(), $crate::scheduler::limits::Allows::Rate(most, per));
+                self
+            }
+
+            /// Starts a run only while this holds. One that is due waits: it is asked again at the first poll a second later or
+            /// more, and occurrences that come meanwhile fold. A panic counts as no, and is told as a failure.
+            pub fn when(mut self, holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+                self.$($path).+.when = Some(::std::sync::Arc::new(holds));
+                self
+            }
+
+            /// Starts a run that has waited so long for [`when`](Self::when) whether it holds or not.
+            pub fn at_latest(mut self, after: ::std::time::Duration) -> Self {
+                self.$($path).+.at_latest = Some(after);
+                self
+            }
+
+            /// Starts runs between these times of day only, `"HH:MM"` or `"HH:MM:SS"`, in the job's zone; over midnight if the
+            /// second is the earlier. Unlike `between`, which narrows the schedule, this holds for late runs and for those
+            /// that follow others too: what is due outside waits until the window opens.
+            pub fn run_between(mut self, from: impl AsRef<str>, to: impl AsRef<str>) -> Self {
+                self.$($path).+.window(from.as_ref(), to.as_ref());
+                self
+            }
+        }
+    };
+}
+
+pub(super) use job_options;

@@ -1,0 +1,78 @@
+//! When a job is due: its schedule, set in its place and time.
+
+use std::time::Duration;
+
+use crate::clock::Now;
+use crate::policy::{Missed, Verdict};
+use crate::schedule::{Schedule, Setting, Zone, length, mix};
+
+/// On which scale a job's due times lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scale {
+    Elapsed,
+    Wall,
+}
+
+/// When a job is due, and what is done about missed occurrences.
+#[derive(Clone)]
+pub(super) struct Plan {
+    pub(super) schedule: Schedule,
+    pub(super) zone: Zone,
+    pub(super) scale: Scale,
+    /// From when an interval counts, on the scale of its due times.
+    pub(super) registered: i64,
+    /// How far an anchor that was given lies from where it says.
+    pub(super) moved: i64,
+    pub(super) seed: u64,
+    pub(super) missed: Missed,
+    pub(super) grace: Option<Duration>,
+}
+
+impl Plan {
+    pub(super) fn new(schedule: Schedule, zone: Zone, seed: u64, missed: Missed, grace: Option<Duration>, now: Now) -> Self {
+        let scale = if schedule.is_elapsed() { Scale::Elapsed } else { Scale::Wall };
+        let mut plan = Plan { schedule, zone, scale, registered: 0, moved: 0, seed, missed, grace };
+        plan.registered = plan.on_scale(now);
+        if scale == Scale::Elapsed {
+            plan.moved = -now.ahead();
+        }
+        plan
+    }
+
+    pub(super) fn setting(&self) -> Setting<'_> {
+        Setting { zone: &self.zone, registered: Some(self.registered), moved: self.moved, seed: self.seed }
+    }
+
+    pub(super) fn on_scale(&self, now: Now) -> i64 {
+        if self.scale == Scale::Elapsed { now.elapsed } else { now.wall }
+    }
+
+    /// An instant of the scale as the wall clock shows it.
+    pub(super) fn wall(&self, at: i64, now: Now) -> i64 {
+        if self.scale == Scale::Elapsed { at.saturating_add(now.ahead()) } else { at }
+    }
+
+    pub(super) fn next(&self, after: i64) -> Option<i64> {
+        self.schedule.next(self.setting(), after)
+    }
+
+    pub(super) fn decide(&self, due: i64, now: Now) -> Verdict {
+        crate::policy::decide(&self.schedule, self.setting(), self.missed, self.grace, due, self.on_scale(now))
+    }
+
+    /// When an occurrence is to run, its jitter added.
+    pub(super) fn put_off(&self, occurrence: i64) -> i64 {
+        match length(self.schedule.jitter()) {
+            0 => occurrence,
+            jitter => {
+                let drawn = mix(self.seed, occurrence as u64) % (jitter as u64 + 1);
+                occurrence.saturating_add(drawn as i64)
+            }
+        }
+    }
+
+    /// The same plan, counted from now.
+    pub(super) fn restarted(&mut self, now: Now) {
+        self.registered = self.on_scale(now);
+    }
+}
