@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::ClockChange;
-use crate::job::{JobId, RunEnd};
+use crate::job::{JobId, RunEnd, label};
 use crate::run::RunFacts;
 
 /// Something that happened. `Display` gives one line, for logs.
@@ -264,23 +264,15 @@ impl fmt::Display for FailureKind {
                 Ok(())
             }
             FailureKind::Panic(message) => write!(f, "panicked: {message}"),
-            FailureKind::TimedOut(limit) => write!(f, "took longer than {limit:?}"),
+            FailureKind::TimedOut(limit) => write!(f, "took longer than {limit:.1?}"),
             FailureKind::Retry => f.write_str("asked to be tried again"),
             FailureKind::Lost => f.write_str("was dropped by the executor without having been run"),
         }
     }
 }
 
-/// A job as texts name it.
-struct Who<'a>(JobId, &'a Option<Arc<str>>);
-
-impl fmt::Display for Who<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.1 {
-            Some(name) => f.write_str(name),
-            None => write!(f, "job {}", self.0),
-        }
-    }
+fn who(id: JobId, name: &Option<Arc<str>>) -> String {
+    label(id, name.as_deref())
 }
 
 const SECONDS: &str = "%Y-%m-%d %H:%M:%S UTC";
@@ -288,11 +280,11 @@ const SECONDS: &str = "%Y-%m-%d %H:%M:%S UTC";
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Failure { id, name, due, attempt, kind } = self;
-        write!(f, "{}, due {}", Who(*id, name), due.format(SECONDS))?;
+        write!(f, "{}: failed, {kind} (due {}", who(*id, name), due.format(SECONDS))?;
         if *attempt > 1 {
             write!(f, ", attempt {attempt}")?;
         }
-        write!(f, ": {kind}")
+        f.write_str(")")
     }
 }
 
@@ -336,43 +328,43 @@ impl fmt::Display for RemoveReason {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Registered { id, name } => write!(f, "{}: registered", Who(*id, name)),
-            Event::Due { id, name, due } => write!(f, "{}: due {}", Who(*id, name), due.format(SECONDS)),
-            Event::Blocked { id, name, by } => write!(f, "{}: held back, {by}", Who(*id, name)),
+            Event::Registered { id, name } => write!(f, "{}: registered", who(*id, name)),
+            Event::Due { id, name, due } => write!(f, "{}: due {}", who(*id, name), due.format(SECONDS)),
+            Event::Blocked { id, name, by } => write!(f, "{}: held back, {by}", who(*id, name)),
             Event::Started(run) => {
-                write!(f, "{}: started", Who(run.id, &run.name))?;
+                write!(f, "{}: started", who(run.id, &run.name))?;
                 if run.attempt > 1 {
                     write!(f, ", attempt {}", run.attempt)?;
                 }
                 write!(f, ", due {}", run.due.format(SECONDS))?;
-                if run.late.is_zero() { Ok(()) } else { write!(f, ", {:?} late by {:?}", run.late, run.late_by) }
+                if run.late.is_zero() { Ok(()) } else { write!(f, ", {:.1?} late by {:?}", run.late, run.late_by) }
             }
-            Event::Ended { run, end, took } => write!(f, "{}: {end:?} after {took:?}", Who(run.id, &run.name)),
+            Event::Ended { run, end, took } => write!(f, "{}: {end:?} after {took:.1?}", who(run.id, &run.name)),
             Event::Failed(failure) => failure.fmt(f),
             Event::Retried { id, name, attempt, wait, .. } => {
-                write!(f, "{}: attempt {attempt} follows in {wait:?}", Who(*id, name))
+                write!(f, "{}: attempt {attempt} follows in {wait:.1?}", who(*id, name))
             }
-            Event::TimedOut { id, name, limit, .. } => write!(f, "{}: took longer than {limit:?}", Who(*id, name)),
+            Event::TimedOut { id, name, limit, .. } => write!(f, "{}: took longer than {limit:.1?}", who(*id, name)),
             Event::Stray { id, name, took } => {
-                write!(f, "{}: a run that had been given up ended after {took:?}", Who(*id, name))
+                write!(f, "{}: a run that had been given up ended after {took:.1?}", who(*id, name))
             }
             Event::Missed { id, name, occurrences, since } => {
-                write!(f, "{}: one run for {occurrences} occurrences since {}", Who(*id, name), since.format(SECONDS))
+                write!(f, "{}: one run for {occurrences} occurrences since {}", who(*id, name), since.format(SECONDS))
             }
             Event::Dropped { id, name, occurrences, since, because } => {
                 let since = since.format(SECONDS);
-                write!(f, "{}: {occurrences} dropped since {since}, {because}", Who(*id, name))
+                write!(f, "{}: {occurrences} dropped since {since}, {because}", who(*id, name))
             }
             Event::PutOff { jobs, first } => write!(f, "the budget is spent: {jobs} jobs put off, the first is job {first}"),
-            Event::Overran { id, name, by } => write!(f, "{}: went on for {by:?} after the budget was spent", Who(*id, name)),
-            Event::Paused { id, name, failures } => write!(f, "{}: paused after {failures} failures in a row", Who(*id, name)),
+            Event::Overran { id, name, by } => write!(f, "{}: went on for {by:.1?} after the budget was spent", who(*id, name)),
+            Event::Paused { id, name, failures } => write!(f, "{}: paused after {failures} failures in a row", who(*id, name)),
             Event::Clock(change) => change.fmt(f),
-            Event::HostLate { by, gap } => write!(f, "the host polled after {gap:?}: the first job was {by:?} late"),
+            Event::HostLate { by, gap } => write!(f, "the host polled after {gap:.1?}: the first job was {by:.1?} late"),
             Event::Reanchored { id, name, next } => {
-                write!(f, "{}: follows the clock anew", Who(*id, name))?;
+                write!(f, "{}: follows the clock anew", who(*id, name))?;
                 next.map_or(Ok(()), |next| write!(f, ", next {}", next.format(SECONDS)))
             }
-            Event::Removed { id, name, because } => write!(f, "{}: removed, {because}", Who(*id, name)),
+            Event::Removed { id, name, because } => write!(f, "{}: removed, {because}", who(*id, name)),
         }
     }
 }

@@ -144,12 +144,16 @@ impl Executor for Pool {
             let (inner, number) = (self.inner.clone(), state.started + 1);
             let thread = thread::Builder::new().name(format!("{}-{number}", self.inner.name));
             match thread.spawn(move || inner.work()) {
-                Ok(_) => state.started += 1,
+                Ok(_) => {
+                    state.started += 1;
+                    state.idle += 1;
+                }
                 // The system gives no thread: what there is must do.
                 Err(_) if state.started == 0 => return Err(work),
                 Err(_) => {}
             }
-        } else if waits >= state.idle + self.inner.queue {
+        }
+        if waits >= state.idle + self.inner.queue {
             return Err(work);
         }
         state.queue.push_back(work);
@@ -159,9 +163,11 @@ impl Executor for Pool {
 }
 
 impl Inner {
-    /// What each thread does.
+    /// What each thread does. It counts as idle from before it begins, so that nobody takes the work meant for it as
+    /// waiting.
     fn work(&self) {
         let mut state = self.state.lock();
+        state.idle -= 1;
         loop {
             if let Some(work) = state.queue.pop_front() {
                 drop(state);

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 
 use crate::error::Error;
+use crate::event::Blocked;
 use crate::run::Progress;
 use crate::schedule::Schedule;
 
@@ -102,6 +103,18 @@ impl<T> fmt::Debug for JobHandle<T> {
     }
 }
 
+/// Its name, or `job 7` if it has none.
+impl<T> fmt::Display for JobHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&label(self.id, self.name.as_deref()))
+    }
+}
+
+/// A job as texts name it.
+pub(crate) fn label(id: JobId, name: Option<&str>) -> String {
+    name.map_or_else(|| format!("job {id}"), str::to_owned)
+}
+
 impl<T> JobHandle<T> {
     /// Which job it is.
     pub fn id(&self) -> JobId {
@@ -164,7 +177,8 @@ impl<T> JobHandle<T> {
         self.control.upgrade().ok_or(Error::SchedulerGone)?.also_after(self.id, upstream.id)
     }
 
-    /// When it is due next; `None` if it is paused, running its last time, waiting for the job it follows, or gone.
+    /// When it is due next, or since when if it is held back; `None` if it is paused, running its last time, waiting for the
+    /// job it follows, or gone.
     pub fn next_run(&self) -> Option<DateTime<Utc>> {
         self.snapshot()?.next_run
     }
@@ -190,7 +204,7 @@ impl<T> JobHandle<T> {
         self.control.upgrade()?.snapshot(self.id)
     }
 
-    /// How far the run that is going on has come, if it says so.
+    /// How far the run that is going on has come, if it says so; `None` before it begins and after it ends.
     pub fn progress(&self) -> Option<Progress> {
         self.snapshot()?.progress
     }
@@ -303,26 +317,34 @@ pub struct JobSnapshot {
     pub paused: bool,
     /// Whether a run is going on, or has more to do at a later poll.
     pub running: bool,
+    /// Which attempt is to come, if one has failed.
+    pub retrying: Option<u32>,
+    /// What holds it back, if it is due and cannot start.
+    pub held_back: Option<Blocked>,
     /// How far that run has come, if it says so.
     pub progress: Option<Progress>,
 }
 
 impl JobSnapshot {
+    /// Its name, or `job 7` if it has none; for logs.
+    pub fn label(&self) -> String {
+        label(self.id, self.name.as_deref())
+    }
+
     fn cells(&self) -> [String; 6] {
         let when = |at: Option<DateTime<Utc>>| at.map_or("-".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string());
-        let next = match (self.paused, self.running) {
-            (true, _) => "paused".to_owned(),
-            (_, true) => "running".to_owned(),
-            _ => when(self.next_run),
+        let next = match () {
+            () if self.running => "running".to_owned(),
+            () if self.paused => "paused".to_owned(),
+            () if self.retrying.is_some() => "retrying".to_owned(),
+            () if self.held_back.is_some() => "held back".to_owned(),
+            () => when(self.next_run),
         };
         let schedule = match (&self.schedule, &self.follows[..]) {
             (Some(schedule), _) => schedule.to_string(),
             (None, []) => "-".to_owned(),
             (None, [id]) => format!("after job {id}"),
-            (None, ids) => {
-                let ids: Vec<String> = ids.iter().map(JobId::to_string).collect();
-                format!("after jobs {}", ids.join(", "))
-            }
+            (None, ids) => format!("after {} jobs", ids.len()),
         };
         let runs = match self.stats.errors + self.stats.panics + self.stats.timeouts {
             0 => format!("{}", self.stats.runs),
@@ -336,7 +358,8 @@ impl JobSnapshot {
 impl fmt::Display for JobSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [id, name, next, last, runs, schedule] = self.cells();
-        write!(f, "job {id} {name}: {schedule}; next {next}, last {last}, runs {runs}")
+        let name = if self.name.is_some() { format!(" {name}") } else { String::new() };
+        write!(f, "job {id}{name}: {schedule}; next {next}, last {last}, runs {runs}")
     }
 }
 

@@ -29,7 +29,8 @@ pub struct RunFacts {
     pub due: DateTime<Utc>,
     /// When the first occurrence was due that it makes up for.
     pub first_missed: DateTime<Utc>,
-    /// How long after `due` it started.
+    /// How long after the instant at which it was to start it did: after `due`, jitter added; for a job that follows, after
+    /// the end of the run that it follows.
     pub late: Duration,
     /// What made it late, for the most part.
     pub late_by: LateBy,
@@ -44,6 +45,11 @@ pub struct RunFacts {
 }
 
 impl RunFacts {
+    /// The job's name, or `job 7` if it has none; for logs.
+    pub fn label(&self) -> String {
+        crate::job::label(self.id, self.name.as_deref())
+    }
+
     /// Whether it makes up for what was due at an instant, in nanoseconds.
     pub(crate) fn holds(&self, at: i64) -> bool {
         let instant = crate::schedule::from_nanos(at);
@@ -179,7 +185,7 @@ impl RunView {
         self.facts.first_missed
     }
 
-    /// How long after its due time it started.
+    /// How long after the instant at which it was to start it did: see [`RunFacts::late`].
     pub fn late(&self) -> Duration {
         self.facts.late
     }
@@ -236,6 +242,13 @@ pub struct Progress {
     pub done: u64,
     /// of so much, which is not 0.
     pub of: u64,
+}
+
+impl Progress {
+    /// From 0 to 1.
+    pub fn share(&self) -> f64 {
+        (self.done as f64 / self.of as f64).clamp(0.0, 1.0)
+    }
 }
 
 /// What a job says of its run.

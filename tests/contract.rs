@@ -1,62 +1,14 @@
 //! The scheduler's promises, each a story on a manual clock.
 
+mod world;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use parking_lot::Mutex;
-use punctual::{ClockChange, DropReason, Error, Event, LateBy, ManualClock, Missed, Outcome, Scheduler, SchedulerBuilder};
-
-fn at(text: &str) -> DateTime<Utc> {
-    format!("2026-03-{text}:00Z").parse().expect("day, T and time")
-}
-
-const HOUR: Duration = Duration::from_secs(3600);
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// A scheduler on a manual clock, in UTC, and what its jobs and observers wrote down.
-struct World {
-    clock: ManualClock,
-    scheduler: Scheduler,
-    log: Arc<Mutex<Vec<String>>>,
-}
-
-impl World {
-    fn new() -> Self {
-        World::built(|builder| builder)
-    }
-
-    fn built(with: impl Fn(SchedulerBuilder) -> SchedulerBuilder) -> Self {
-        let clock = ManualClock::new(at("01T10:00"));
-        let scheduler = with(Scheduler::builder().clock(clock.clone()).zone(Utc)).build();
-        World { clock, scheduler, log: Arc::default() }
-    }
-
-    /// A job that takes some milliseconds and notes its name.
-    fn taking(&self, millis: u64, name: &str) -> impl FnMut() + Send + 'static {
-        let (clock, mut note) = (self.clock.clone(), self.noting(name));
-        move || {
-            clock.advance(Duration::from_millis(millis));
-            note();
-        }
-    }
-
-    fn noting(&self, text: &str) -> impl FnMut() + Send + 'static {
-        let (log, text) = (self.log.clone(), text.to_owned());
-        move || log.lock().push(text.clone())
-    }
-
-    /// What was noted since, with all that is due run.
-    fn polled(&self) -> String {
-        let _ = self.scheduler.run_pending();
-        std::mem::take(&mut *self.log.lock()).join(" ")
-    }
-
-    fn after(&self, time: Duration) -> String {
-        self.clock.advance(time);
-        self.polled()
-    }
-}
+use punctual::{ClockChange, DropReason, Error, Event, LateBy, Missed, Outcome, Scheduler};
+use world::{HOUR, MINUTE, World, at};
 
 #[test]
 fn a_night_asleep_is_made_up_for_as_the_job_says() {

@@ -10,7 +10,7 @@ use super::table::{AFTER_ALL_JOBS, Table};
 use crate::clock::Now;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::job::{JobId, LastRun, RunEnd};
-use crate::policy::{Due, Overlap};
+use crate::policy::{Due, Missed, Overlap};
 use crate::schedule::{from_nanos, to_nanos};
 
 /// Of runs to follow no more wait than this, unless the job says otherwise.
@@ -140,6 +140,7 @@ impl<C> Table<C> {
         let failures = job.failures;
         let pauses = bad && rules.as_ref().and_then(|rules| rules.pause_after).is_some_and(|most| failures >= most);
         let goes_on = restart.is_some() || !job.waiting.is_empty() || !job.live.is_empty() || rules.is_some();
+        let goes_on = goes_on || job.plan.as_ref().is_some_and(|plan| matches!(plan.missed, Missed::RunAll { .. }));
         let name = facts.name.clone();
         if !job.followers.is_empty() {
             let followers = std::mem::take(&mut job.followers);
@@ -176,11 +177,12 @@ impl<C> Table<C> {
         let linked = job.plan.is_some();
         let Some(chain) = job.chain.as_mut().filter(|chain| chain.on.matches(effect.end)) else { return };
         let value = if linked { None } else { effect.value_for(chain.on) };
+        if value.is_none() && !linked {
+            return;
+        }
         let mut followed = Followed { runs: vec![effect.facts.clone()], value, ended: effect.ended };
         let within = chain.within;
-        let upstreams = std::mem::take(&mut chain.upstreams);
-        let set = chain.all.as_mut().map(|all| all.take(&upstreams, upstream, followed.clone(), within));
-        chain.upstreams = upstreams;
+        let set = chain.all.as_mut().map(|all| all.take(upstream, followed.clone(), within));
         if let Some((set, gone)) = set {
             self.after.followed.extend(gone);
             let Some(set) = set else { return self.after.followed.push(followed) };

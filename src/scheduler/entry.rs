@@ -14,7 +14,7 @@ use crate::clock::Now;
 use crate::event::{Blocked, DropReason, Failure};
 use crate::executor::Work;
 use crate::job::{Epitaph, JobId, JobSnapshot, LastRun, Stats};
-use crate::policy::{Backoff, Due, Overlap};
+use crate::policy::{Backoff, Due, Missed, Overlap};
 use crate::queue::Rank;
 use crate::run::{LateBy, Outcome, RunFacts, Signals};
 use crate::schedule::{Schedule, Zone, from_nanos, length};
@@ -81,6 +81,8 @@ pub(super) struct Job<C> {
     pub(super) last_due: Option<i64>,
     /// When a run of it last started, in elapsed time.
     pub(super) last_start: Option<i64>,
+    /// What was due by this instant of its scale was missed when its last run started.
+    pub(super) missed_until: i64,
     /// Away while it is called.
     pub(super) body: Option<Body<C>>,
     /// Whether it is being called on the polling thread.
@@ -174,8 +176,8 @@ pub(super) enum On {
 
 /// One success of each of several jobs.
 pub(super) struct All {
-    /// The last of each, in the order of the jobs.
-    pub(super) latest: Vec<Option<Followed>>,
+    /// The jobs, and the last of each that was not used up.
+    pub(super) latest: Vec<(JobId, Option<Followed>)>,
     pub(super) join: Join,
 }
 
@@ -236,6 +238,7 @@ impl<C> Job<C> {
             runs_left: None,
             last_due: None,
             last_start: None,
+            missed_until: i64::MIN,
             body: Some(body),
             running: false,
             paused: false,
@@ -360,7 +363,10 @@ impl<C> Job<C> {
         let plan = self.plan.as_ref().filter(|_| self.may_start())?;
         // Counted from the end of a run, there is none before that end.
         let counted_from_end = !self.live.is_empty() && plan.schedule.spec().after_completion;
-        self.next.filter(|_| !counted_from_end).map(|next| plan.put_off(next))
+        let next = self.next.filter(|_| !counted_from_end)?;
+        // What is made up for one by one waits for its turn: it does not come while a run goes on, it came before.
+        let made_up_for = next <= self.missed_until && matches!(plan.missed, Missed::RunAll { .. });
+        (!made_up_for || self.has_slot() || self.running).then(|| plan.put_off(next))
     }
 
     pub(super) fn slack(&self) -> i64 {
@@ -384,11 +390,13 @@ impl<C> Job<C> {
         used_up || self.next.is_none() && self.waiting.is_empty() && !follows
     }
 
-    pub(super) fn snapshot(&self, now: Now) -> JobSnapshot {
+    pub(super) fn snapshot(&self, now: Now, limit_name: impl FnOnce(LimitId) -> Arc<str>) -> JobSnapshot {
         let wall = |at: i64| self.plan.as_ref().map_or(at, |plan| plan.wall(at, now));
-        let soon = self.soon().map(|(at, _)| at.saturating_add(now.ahead()));
-        let blocked = self.block.as_ref().and_then(|block| block.wall).filter(|_| !self.paused);
-        let next_run = [soon, blocked, self.scheduled().map(wall)].into_iter().flatten().min();
+        let soon = if self.block.is_some() { self.front().map(|front| (front.ready, 0)) } else { self.soon() };
+        let soon = soon.map(|(at, _)| at.saturating_add(now.ahead()));
+        let next_run = [soon, self.scheduled_unblocked().map(wall)].into_iter().flatten().min();
+        let retrying = self.live.iter().find(|live| matches!(live.state, State::Again { .. }));
+        let retrying = retrying.map(|live| live.facts.attempt.saturating_add(1));
         let signals = self.live.iter().rev().find_map(|live| match &live.state {
             State::Away(signals) => Some(signals),
             _ => None,
@@ -404,7 +412,9 @@ impl<C> Job<C> {
             last_run: self.last.clone(),
             stats: self.stats,
             paused: self.paused,
-            running: self.busy() > 0,
+            running: self.running || self.live.iter().any(|live| !matches!(live.state, State::Again { .. })),
+            retrying,
+            held_back: self.block.as_ref().map(|block| block.by.told(limit_name)),
             progress: signals.unwrap_or(&self.signals).progress(),
         }
     }
@@ -414,7 +424,10 @@ impl Chain {
     /// Whether there can be further runs to follow.
     pub(super) fn goes_on(&self) -> bool {
         match &self.all {
-            Some(all) => self.upstreams.len() == all.latest.len(),
+            Some(all) => {
+                let comes = |(id, latest): &(JobId, Option<Followed>)| latest.is_some() || self.upstreams.contains(id);
+                !self.upstreams.is_empty() && all.latest.iter().all(comes)
+            }
             None => !self.upstreams.is_empty(),
         }
     }
@@ -423,26 +436,20 @@ impl Chain {
 impl All {
     /// Takes a success of one of the jobs in. Gives the set, if it is complete with this one, and what is not needed any
     /// more, which is the user's to drop.
-    pub(super) fn take(
-        &mut self,
-        upstreams: &[JobId],
-        from: JobId,
-        one: Followed,
-        within: Option<i64>,
-    ) -> (Option<Followed>, Vec<Followed>) {
+    pub(super) fn take(&mut self, from: JobId, one: Followed, within: Option<i64>) -> (Option<Followed>, Vec<Followed>) {
         let ended = one.ended;
         let mut gone = Vec::new();
-        for (latest, _) in self.latest.iter_mut().zip(upstreams).filter(|(_, id)| **id == from) {
+        for (_, latest) in self.latest.iter_mut().filter(|(id, _)| *id == from) {
             gone.extend(latest.replace(one.clone()));
         }
         gone.push(one);
-        for latest in &mut self.latest {
+        for (_, latest) in &mut self.latest {
             gone.extend(latest.take_if(|one| within.is_some_and(|within| ended.saturating_sub(one.ended) > within)));
         }
-        if !self.latest.iter().all(Option::is_some) {
+        if !self.latest.iter().all(|(_, latest)| latest.is_some()) {
             return (None, gone);
         }
-        let set: Vec<Followed> = self.latest.iter_mut().filter_map(Option::take).collect();
+        let set: Vec<Followed> = self.latest.iter_mut().filter_map(|(_, latest)| latest.take()).collect();
         let values: Vec<Value> = set.iter().filter_map(|one| one.value.clone()).collect();
         let runs = set.iter().flat_map(|one| one.runs.iter().cloned()).collect();
         gone.extend(set);

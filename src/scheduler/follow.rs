@@ -76,7 +76,7 @@ impl<C: 'static> Scheduler<C> {
     /// Begins a job that runs once each of several others has had a success, with the last result of each; then all of them
     /// have to succeed anew. With [`within`](Following::within) results that are older are not taken.
     ///
-    /// It ends when one of them does.
+    /// It ends once no further set can be complete.
     pub fn following_all<U: Upstreams>(&self, jobs: U) -> Following<U::Values, C> {
         Following::new(self.clone(), jobs.handles(), Some(U::join))
     }
@@ -178,7 +178,7 @@ impl<T, C: 'static, M> Following<T, C, M> {
         let rules = self.options.rules(&defaults, place, &shared.zone)?;
         let (mut entry, handle) = entry(&shared, &mut self.options, body);
         let mut upstreams: Vec<JobId> = self.upstreams.iter().map(|upstream| upstream.id).collect();
-        let all = self.join.map(|join| All { latest: upstreams.iter().map(|_| None).collect(), join });
+        let all = self.join.map(|join| All { latest: upstreams.iter().map(|id| (*id, None)).collect(), join });
         if all.is_none() {
             upstreams.sort_unstable();
             upstreams.dedup();

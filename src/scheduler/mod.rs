@@ -481,7 +481,7 @@ impl<C: 'static> Scheduler<C> {
         self.jobs_tagged(tag).iter().filter_map(|job| job.next_run).min()
     }
 
-    /// How long until the next job is due; zero if one is, `None` if there is none or the scheduler is paused.
+    /// How long until the host is needed: until the next job is due, and its slack is used up; zero if one is, `None` if there is none or the scheduler is paused.
     pub fn idle(&self) -> Option<Duration> {
         let now = self.0.now();
         self.0.table.lock().idle(now).map(|idle| Duration::from_nanos(idle.max(0) as u64))

@@ -198,7 +198,7 @@ macro_rules! job_options {
             }
 
             /// Starts, together with the jobs of the same scheduler that name this too, at most `most` runs in any time
-            /// of length `per`.
+            /// of length `per`; each further attempt counts too.
             pub fn rate(mut self, most: u32, per: ::std::time::Duration, name: impl Into<String>) -> Self {
                 let per = $crate::schedule::length(per);
                 self.$($path).+.limit(name.into(), $crate::scheduler::limits::Allows::Rate(most, per));

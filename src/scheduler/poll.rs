@@ -71,7 +71,7 @@ impl Tick {
         self.failed
     }
 
-    /// How many runs could have waited by their slack, and were started since the host was awake anyway: so many
+    /// How many runs could have waited by their slack, and were started since the host was awake anyway: at most so many
     /// wake-ups were saved.
     pub fn merged(&self) -> usize {
         self.merged
@@ -429,7 +429,7 @@ impl<'a, C: 'static> Poll<'a, C> {
 
     fn hand_over(&mut self, hand_over: HandOver) {
         let shared = self.shared();
-        let HandOver { id, serial, launcher, signals, facts, value, timeout, origin, last_start } = hand_over;
+        let HandOver { id, serial, launcher, signals, facts, value, timeout, merged, origin, last_start } = hand_over;
         let home: Arc<dyn Home> = self.scheduler.0.clone();
         let away = Away {
             view: RunView { facts: facts.clone(), signals, limit: None },
@@ -452,8 +452,13 @@ impl<'a, C: 'static> Poll<'a, C> {
                     let _ = message(payload);
                 }
                 self.tick.handed += 1;
+                self.tick.merged += usize::from(merged);
                 self.moved = true;
-                shared.with(|table| table.announce(&facts));
+                shared.with(|table| {
+                    table.announce(&facts);
+                    // There may be room for more.
+                    table.call(super::limits::ROOM, now.elapsed);
+                });
             }
         }
         self.read = shared.clock.monotonic();

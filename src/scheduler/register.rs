@@ -1,5 +1,6 @@
 //! How jobs come in: the end of the chain that began with `every`.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::away::{JobFuture, on_executor, on_runtime};
-use super::entry::{Body, Called, Job, Launcher};
+use super::entry::{Body, Called, Job, Launcher, Value};
 use super::options::{Options, Place, job_options};
 use super::plan::Plan;
 use super::{Run, Scheduler, Shared};
@@ -71,13 +72,19 @@ impl<T: Send + Sync + 'static> Kept<T> {
     pub(super) fn keep(&self, result: impl JobResult<Value = T>) -> Called {
         match result.into_end() {
             Ok((_, outcome @ (Outcome::Yield | Outcome::Retry))) => Ok((outcome, None)),
-            Ok((value, outcome)) => Ok((outcome, Some(self.0.keep(value)))),
-            Err(error) => {
-                let error: Arc<dyn std::error::Error + Send + Sync> = Arc::from(error);
-                self.0.keep_error(error.clone());
-                Err(error)
-            }
+            Ok((value, outcome)) => Ok((outcome, Some(self.value(value)))),
+            Err(error) => Err(self.error(error)),
         }
+    }
+
+    fn value(&self, value: T) -> Value {
+        self.0.keep(value)
+    }
+
+    fn error(&self, error: BoxError) -> Arc<dyn std::error::Error + Send + Sync> {
+        let error: Arc<dyn std::error::Error + Send + Sync> = Arc::from(error);
+        self.0.keep_error(error.clone());
+        error
     }
 }
 
@@ -239,7 +246,7 @@ impl<C: 'static> When<Registering<C>> {
 pub(super) fn future_body<S, F, R, T>(spawn: S, kept: Kept<T>, job: F) -> Launcher
 where
     S: Fn(JobFuture) + Send + Sync + 'static,
-    F: Fn(RunView, Option<super::entry::Value>) -> Option<R> + Send + Sync + 'static,
+    F: Fn(RunView, Option<Value>) -> Option<R> + Send + Sync + 'static,
     R: Future<Output: JobResult<Value = T>> + Send + 'static,
     T: Send + Sync + 'static,
 {
@@ -289,23 +296,13 @@ impl<C: 'static> When<Registering<C, InBackground>> {
 /// No turn of a job in steps takes more of them than this, whatever the clock says.
 const MOST_STEPS: u32 = 1024;
 
-/// How a turn of a job in steps ended.
-struct Turn(Result<Outcome, BoxError>);
-
-impl JobResult for Turn {
-    type Value = ();
-
-    fn into_end(self) -> Result<((), Outcome), BoxError> {
-        self.0.map(|outcome| ((), outcome))
-    }
-}
-
 impl<C: 'static> When<Registering<C>> {
     /// Registers a job that is done in small steps, so that long work never holds up the host.
     ///
     /// `begin` is called as a run starts; each `next` of what it gives is a step. While a poll has budget
     /// ([`SchedulerBuilder::budget`](crate::SchedulerBuilder::budget)) the steps go on, 1,024 of them at most; without a budget
-    /// there is one a poll. A step that fails ends the run so; [`Outcome::Cancel`] ends the job.
+    /// there is one a poll. The value of the last step is the run's. A step that fails ends the run so; [`Outcome::Cancel`]
+    /// ends the job.
     ///
     /// # Errors
     ///
@@ -315,39 +312,55 @@ impl<C: 'static> When<Registering<C>> {
     /// use punctual::Scheduler;
     ///
     /// let scheduler = Scheduler::new();
-    /// let sum = scheduler.every(1).hour().immediately().do_steps(|_| (1..=3).map(|n| println!("part {n} of 3")))?;
-    /// for _ in 0..4 {
+    /// let sum = scheduler.every(1).hour().immediately().do_steps(|run| {
+    ///     // A view of the run that the steps may keep: to say how far they are, and to see whether they are to stop.
+    ///     let (run, mut sum) = (punctual::RunView::clone(run), 0);
+    ///     (1..=3).map(move |n| {
+    ///         run.progress(n, 3);
+    ///         sum += n;
+    ///         Ok::<_, String>(sum)
+    ///     })
+    /// })?;
+    /// while sum.stats().runs == 0 {
     ///     let _ = scheduler.run_pending();
     /// }
-    /// assert_eq!(sum.stats().runs, 1);
+    /// assert_eq!(sum.last_value().as_deref(), Some(&6));
     /// # Ok::<(), punctual::Error>(())
     /// ```
-    pub fn do_steps<F, I>(self, mut begin: F) -> Result<JobHandle<()>, Error>
+    pub fn do_steps<F, I>(self, mut begin: F) -> Result<JobHandle<<I::Item as JobResult>::Value>, Error>
     where
         F: FnMut(&mut Run<'_, C>) -> I + Send + 'static,
         I: Iterator + Send + 'static,
         I::Item: JobResult,
     {
-        let mut steps: Option<I> = None;
-        self.do_with(move |run| {
-            // What a run left behind that panicked or was cut off is not gone on with.
-            if run.turn() == 0 {
-                steps = None;
-            }
-            let mut left = steps.take().unwrap_or_else(|| begin(run));
-            for _ in 0..MOST_STEPS {
-                let Some(step) = left.next() else { return Turn(Ok(Outcome::Done)) };
-                match step.into_end() {
-                    Ok((_, Outcome::Cancel)) => return Turn(Ok(Outcome::Cancel)),
-                    Ok(_) => {}
-                    Err(error) => return Turn(Err(error)),
+        let mut steps = None;
+        self.register(Place::OnPoll, |kept| {
+            Body::Inline(Box::new(move |run, _| {
+                // What a run left behind that panicked or was cut off is not gone on with.
+                let begun = steps.take().filter(|_| run.turn() > 0);
+                let (mut left, mut last): (I, Option<_>) = begun.unwrap_or_else(|| (begin(run), None));
+                for _ in 0..MOST_STEPS {
+                    let Some(step) = left.next() else {
+                        return Ok((Outcome::Done, last.or_else(nothing).map(|value| kept.value(value))));
+                    };
+                    match step.into_end() {
+                        Ok((value, Outcome::Cancel)) => return Ok((Outcome::Cancel, Some(kept.value(value)))),
+                        Ok((_, Outcome::Retry)) => return Ok((Outcome::Retry, None)),
+                        Ok((value, _)) => last = Some(value),
+                        Err(error) => return Err(kept.error(error)),
+                    }
+                    if run.time_left().is_none_or(|left| left.is_zero()) || run.should_stop() {
+                        break;
+                    }
                 }
-                if run.time_left().is_none_or(|left| left.is_zero()) || run.should_stop() {
-                    break;
-                }
-            }
-            steps = Some(left);
-            Turn(Ok(Outcome::Yield))
+                steps = Some((left, last));
+                Ok((Outcome::Yield, None))
+            }))
         })
     }
+}
+
+/// The value of a run that had no steps, if there is one without any.
+fn nothing<T: 'static>() -> Option<T> {
+    (Box::new(()) as Box<dyn Any>).downcast::<T>().ok().map(|value| *value)
 }

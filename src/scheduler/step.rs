@@ -19,7 +19,7 @@ use crate::job::JobId;
 use crate::policy::{Due, Overlap, Verdict};
 use crate::queue::Rank;
 use crate::run::{LateBy, RunFacts, Signals};
-use crate::schedule::{from_nanos, length};
+use crate::schedule::{from_nanos, length, to_nanos};
 
 /// While a condition does not hold it is asked once a second.
 const ASKED_EVERY: i64 = 1_000_000_000;
@@ -102,6 +102,8 @@ pub(super) struct HandOver {
     pub(super) facts: RunFacts,
     pub(super) value: Option<Value>,
     pub(super) timeout: Option<Duration>,
+    /// Whether it could have waited for other wake-ups, and did not have to.
+    pub(super) merged: bool,
     /// Where it came from, in case the executor has no room.
     pub(super) origin: Origin,
     /// When the run before it started.
@@ -252,7 +254,7 @@ impl<C> Table<C> {
         job.stats.retries += u64::from(turn == 0);
         let held_by = job.held_by.take();
         let mut facts = live.facts;
-        let due = facts.due.timestamp_nanos_opt().unwrap_or(i64::MAX);
+        let due = to_nanos(&facts.due);
         facts.attempt = facts.attempt.saturating_add(u32::from(turn == 0));
         facts.turn = turn;
         facts.late = lateness(moment.wall(), due);
@@ -310,7 +312,11 @@ impl<C> Table<C> {
         let queued = waiting.after.is_none() && !waiting.by_hand;
         let held_by = job.held_by.take().or(queued.then_some(LateBy::Overlap));
         let after = waiting.after.clone();
-        let facts = self.facts(id, due, &after, held_by, moment)?;
+        let at = match &after {
+            Some(after) => waiting.ready.max(after.ended).saturating_add(now.ahead()),
+            None => due.due,
+        };
+        let facts = self.facts(id, due, at, &after, held_by, moment)?;
         self.begin(id, facts, after, Origin::Waiting(waiting), moment, false)
     }
 
@@ -359,9 +365,11 @@ impl<C> Table<C> {
         }
         let run = verdict.run.map(|run| Due { due: wall(run.due), first: wall(run.first), folded: run.folded });
         let again = verdict.run.map(|run| run.first);
-        let scale_now = plan.on_scale(now);
-        let latest = length(plan.schedule.slack());
-        let merged = latest > 0 && again.is_some_and(|due| scale_now < due.saturating_add(latest));
+        let at = verdict.run.map_or(0, |run| plan.put_off(run.due));
+        let (here, latest) = (plan.on_scale(now), at.saturating_add(length(plan.schedule.slack())));
+        let slack = latest > at && here <= latest;
+        let merged = slack && here < latest;
+        let at = wall(at);
         job.searched = verdict.run.map_or(due, |run| run.due);
         job.next = verdict.next;
         if let Some(run) = run {
@@ -385,8 +393,8 @@ impl<C> Table<C> {
         }
         self.make_room(id, now);
         let held_by = self.get_mut(id)?.held_by.take();
-        let held_by = held_by.or_else(|| merged.then_some(LateBy::Slack));
-        let facts = self.facts(id, run, &None, held_by, moment)?;
+        let held_by = held_by.or_else(|| slack.then_some(LateBy::Slack));
+        let facts = self.facts(id, run, at, &None, held_by, moment)?;
         self.begin(id, facts, None, Origin::Occurrence(again?), moment, merged)
     }
 
@@ -459,13 +467,22 @@ impl<C> Table<C> {
         self.block(id, BlockedBy::Condition, Some(again), None, now);
     }
 
-    /// What is known of a run that begins.
-    fn facts(&self, id: JobId, due: Due, after: &Option<Followed>, held_by: Option<LateBy>, moment: Moment) -> Option<RunFacts> {
+    /// What is known of a run that begins, and was to begin at an instant of the wall clock: when it was due, its jitter added;
+    /// for one that follows, when the run before it ended.
+    fn facts(
+        &self,
+        id: JobId,
+        due: Due,
+        at: i64,
+        after: &Option<Followed>,
+        held_by: Option<LateBy>,
+        moment: Moment,
+    ) -> Option<RunFacts> {
         let now = moment.now;
-        let before_poll = now.wall.saturating_sub(due.due);
+        let before_poll = now.wall.saturating_sub(at);
         let late_by = held_by.unwrap_or(match () {
             () if moment.waited > before_poll => LateBy::OtherJobs,
-            () if self.was_put_off(due.due) => LateBy::Budget,
+            () if self.was_put_off(at) => LateBy::Budget,
             () if now.slept >= before_poll / 2 && now.slept > 0 => LateBy::Suspend,
             () if now.stepped >= before_poll / 2 && now.stepped > 0 => LateBy::ClockStep,
             () => LateBy::Host,
@@ -475,7 +492,7 @@ impl<C> Table<C> {
             name: self.get(id)?.name.clone(),
             due: from_nanos(due.due),
             first_missed: from_nanos(due.first),
-            late: lateness(moment.wall(), due.due),
+            late: lateness(moment.wall(), at),
             late_by,
             folded: due.folded,
             attempt: 1,
@@ -520,6 +537,7 @@ impl<C> Table<C> {
         if !matches!(origin, Origin::Attempt) {
             job.runs_left = job.runs_left.map(|left| left.saturating_sub(1));
             job.last_start = Some(moment.now.elapsed);
+            job.missed_until = job.on_scale(moment.now);
         }
         let timeout = job.rules.as_ref().and_then(|rules| rules.timeout);
         let ends = timeout.map(|limit| moment.elapsed().saturating_add(length(limit)));
@@ -560,7 +578,18 @@ impl<C> Table<C> {
         };
         self.get_mut(id)?.live.push(live);
         self.requeue(id);
-        Some(Step::HandOver(Box::new(HandOver { id, serial, launcher, signals, facts, value, timeout, origin, last_start })))
+        Some(Step::HandOver(Box::new(HandOver {
+            id,
+            serial,
+            launcher,
+            signals,
+            facts,
+            value,
+            timeout,
+            merged,
+            origin,
+            last_start,
+        })))
     }
 
     /// Takes a job's body out, to be called.
@@ -590,7 +619,7 @@ impl<C> Table<C> {
         let Some(place) = job.live.iter().position(|live| live.serial == serial) else { return };
         let mut live = job.live.swap_remove(place);
         job.held_by = Some(live.facts.late_by);
-        let due = live.facts.due.timestamp_nanos_opt().unwrap_or(i64::MAX).saturating_sub(now.ahead());
+        let due = to_nanos(&live.facts.first_missed).saturating_sub(now.ahead());
         let further = matches!(origin, Origin::Attempt);
         match origin {
             Origin::Occurrence(due) => {

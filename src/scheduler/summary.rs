@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::run::LateBy;
 
-/// How late runs were, by what made them late: see [`Scheduler::lateness`](crate::Scheduler::lateness). `Display` is a table.
+/// How late runs were, by what made them late: see [`Scheduler::lateness`](crate::Scheduler::lateness). Runs that started
+/// within a millisecond count as punctual and are left out. `Display` is a table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lateness {
     causes: [Late; CAUSES.len()],
@@ -22,6 +23,9 @@ pub struct Late {
     /// How late the latest was.
     pub longest: Duration,
 }
+
+/// Less than this is not late.
+const PUNCTUAL: Duration = Duration::from_millis(1);
 
 const CAUSES: [LateBy; 11] = [
     LateBy::Host,
@@ -44,6 +48,9 @@ impl Lateness {
     }
 
     pub(super) fn add(&mut self, late: Duration, by: LateBy) {
+        if late < PUNCTUAL {
+            return;
+        }
         let cause = &mut self.causes[by as usize];
         cause.runs += 1;
         cause.total = cause.total.saturating_add(late);
@@ -53,6 +60,9 @@ impl Lateness {
 
 impl fmt::Display for Lateness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.causes.iter().all(|late| late.runs == 0) {
+            return f.write_str("no run was late");
+        }
         write!(f, "late by         runs          mean       longest")?;
         for cause in CAUSES {
             let late = self.by(cause);
@@ -75,9 +85,10 @@ mod tests {
         let mut lateness = Lateness::default();
         for (place, cause) in CAUSES.into_iter().enumerate() {
             assert_eq!(cause as usize, place);
-            lateness.add(Duration::from_secs(place as u64), cause);
-            lateness.add(Duration::ZERO, cause);
-            assert_eq!((lateness.by(cause).runs, lateness.by(cause).longest.as_secs()), (2, place as u64));
+            lateness.add(Duration::from_secs(place as u64 + 1), cause);
+            lateness.add(Duration::from_secs(1), cause);
+            lateness.add(Duration::from_micros(10), cause);
+            assert_eq!((lateness.by(cause).runs, lateness.by(cause).longest.as_secs()), (2, place as u64 + 1));
         }
         assert_eq!(lateness.to_string().lines().count(), 1 + CAUSES.len());
     }

@@ -157,7 +157,7 @@ impl<C> Table<C> {
     }
 
     pub(super) fn snapshot(&self, id: JobId, now: Now) -> Option<JobSnapshot> {
-        self.get(id).map(|job| job.snapshot(now))
+        self.get(id).map(|job| job.snapshot(now, |limit| self.limits.name(limit)))
     }
 
     /// Something to tell, if anybody listens.
@@ -229,9 +229,26 @@ impl<C> Table<C> {
     /// Lets no further run start, and asks those that go on to stop.
     pub(super) fn close(&mut self) {
         self.closed = true;
+        // What only waits for another attempt has nothing to wait for any more.
+        let now = self.watch.last();
+        let waits = |job: &&Job<C>| job.live.iter().any(|live| matches!(live.state, State::Again { .. }));
+        let waiting: Vec<JobId> = self.all().filter(waits).map(|job| job.id).collect();
+        for id in waiting {
+            let again = |live: &Live| matches!(live.state, State::Again { .. });
+            while let Some(place) = self.get(id).and_then(|job| job.live.iter().position(again)) {
+                self.give_up(id, place, now);
+            }
+        }
         let running = self.jobs.iter().flatten().filter(|job| job.running).map(|job| &job.signals);
         let away = self.away.values().map(|errand| &errand.signals);
         self.after.wakers.extend(running.chain(away).filter_map(|signals| signals.stop()));
+    }
+
+    /// Whether a run goes on in another thread than this.
+    pub(super) fn is_running_elsewhere(&self) -> bool {
+        let polled = self.poller.is_some_and(|poller| poller != std::thread::current().id());
+        // Those that have come back are in the registry until they are taken in.
+        polled || self.away.len() > self.returned.len()
     }
 
     /// Puts a job in its queues, in its place; from outside, or when no more can come of it in this poll.

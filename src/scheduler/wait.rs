@@ -67,9 +67,10 @@ impl<C: 'static> Scheduler<C> {
         });
     }
 
-    /// Calls back whenever a due time may have come nearer from outside a poll: a job was registered, asked for, resumed
-    /// or rescheduled, or [`wake`](Self::wake) was called. For event loops that arm a timer of their own by
-    /// [`idle`](Self::idle) or [`next_run`](Self::next_run).
+    /// Calls back whenever there may be something to do earlier than before: a job was registered, asked for, resumed or
+    /// rescheduled, a run came back from the background, [`wake`](Self::wake) or [`shutdown`](Self::shutdown) was called. For
+    /// event loops that arm a timer of their own by [`idle`](Self::idle) or [`next_run`](Self::next_run). It may be called many
+    /// times in a row: post one message for all that wait.
     ///
     /// It is called on the thread that made the change, with no lock held. A panic in it is swallowed.
     pub fn on_change(&self, callback: impl Fn() + Send + Sync + 'static) {
@@ -80,30 +81,56 @@ impl<C: 'static> Scheduler<C> {
     /// told to stop ([`RunView::should_stop`](crate::RunView::should_stop)) and have until `patience` is over to end; what
     /// comes back from the background meanwhile is taken in.
     ///
-    /// Returns the jobs whose run has not ended: that still goes on, has more to do at a later poll, waits for another
-    /// attempt, or is the one that calls this. Called again it waits again.
+    /// Returns the jobs whose run has not ended: that still goes on, has more to do at a later poll, or is the one that calls
+    /// this. A run that waits for another attempt ends as stopped. Called again it waits again.
     ///
     /// For Ctrl-C, let the handler call [`wake`](Self::wake) and set a flag that the loop looks at; after the loop call this,
     /// and name in the log what it returns.
     pub fn shutdown(&self, patience: Duration) -> Jobs {
         let shared = &*self.0;
         let end = Instant::now().checked_add(patience);
-        shared.with(|table| {
-            table.close();
-            table.news += 1;
-        });
+        self.close();
         let mut table = shared.table.lock();
         loop {
-            let elsewhere = table.poller.is_some_and(|poller| poller != thread::current().id());
-            // Those that have come back are in the registry until they are taken in.
-            let away = table.away.len() > table.returned.len();
             let left = end.map_or(LONGEST_REST, |end| end.saturating_duration_since(Instant::now()));
-            if !(elsewhere || away) || left.is_zero() {
+            if !table.is_running_elsewhere() || left.is_zero() {
                 break;
             }
             shared.changed.wait_for(&mut table, left);
         }
         drop(table);
+        self.unended()
+    }
+
+    /// [`shutdown`](Self::shutdown) for async hosts: it waits without holding up the runtime, whose own runs have to go on to
+    /// end.
+    pub async fn shutdown_async(&self, patience: Duration) -> Jobs {
+        let end = Instant::now().checked_add(patience);
+        self.close();
+        std::future::poll_fn(|context| {
+            // First the waker, then the look.
+            let alarm = self.0.alarm.get_or_init(Alarm::default);
+            alarm.add(context.waker());
+            let left = end.map_or(LONGEST_REST, |end| end.saturating_duration_since(Instant::now()));
+            if !self.0.table.lock().is_running_elsewhere() || left.is_zero() {
+                return Poll::Ready(());
+            }
+            alarm.set(left.min(LONGEST_REST));
+            Poll::Pending
+        })
+        .await;
+        self.unended()
+    }
+
+    fn close(&self) {
+        self.0.with(|table| {
+            table.close();
+            table.news += 1;
+        });
+    }
+
+    fn unended(&self) -> Jobs {
+        let shared = &*self.0;
         self.take_in();
         let now = shared.now();
         let table = shared.table.lock();
@@ -159,7 +186,7 @@ impl Scheduler<()> {
     /// ```
     /// # async fn example(scheduler: &punctual::Scheduler, ctrl_c: impl Future<Output = ()>) {
     /// scheduler.run_until(ctrl_c).await;
-    /// let left = scheduler.shutdown(std::time::Duration::from_secs(5));
+    /// let left = scheduler.shutdown_async(std::time::Duration::from_secs(5)).await;
     /// # }
     /// ```
     pub async fn run_until<F: Future>(&self, stop: F) -> F::Output {

@@ -41,8 +41,11 @@ pub enum Why {
     },
     /// It has run for it.
     Ran(LastRun),
-    /// It is paused.
-    Paused,
+    /// It is paused: by hand, or after so many failures in a row (`pause_after_failures`).
+    Paused {
+        /// How many, if that was the reason.
+        after_failures: Option<u32>,
+    },
     /// Its scheduler is paused.
     SchedulerPaused,
     /// Its scheduler was shut down.
@@ -79,7 +82,8 @@ impl fmt::Display for Why {
             Why::Running { since } => write!(f, "it is running since {}", since.format(SECONDS)),
             Why::Retrying { attempt, at } => write!(f, "it failed; attempt {attempt} follows at {}", at.format(SECONDS)),
             Why::Ran(run) => write!(f, "it ran at {}: {:?}", run.started.format(SECONDS), run.end),
-            Why::Paused => f.write_str("it is paused"),
+            Why::Paused { after_failures: None } => f.write_str("it is paused"),
+            Why::Paused { after_failures: Some(failures) } => write!(f, "it is paused after {failures} failures in a row"),
             Why::SchedulerPaused => f.write_str("its scheduler is paused"),
             Why::ShutDown => f.write_str("its scheduler was shut down"),
             Why::Blocked(by) => write!(f, "it is held back: {by}"),
@@ -165,7 +169,8 @@ impl<C> Table<C> {
             return Why::Running { since: from_nanos(now.wall) };
         }
         if job.paused {
-            return Why::Paused;
+            let most = job.rules.as_ref().and_then(|rules| rules.pause_after);
+            return Why::Paused { after_failures: most.filter(|most| job.failures >= *most).map(|_| job.failures) };
         }
         if self.paused {
             return Why::SchedulerPaused;
@@ -184,7 +189,7 @@ impl<C> Table<C> {
             Some(_) => Why::HostDidNotPoll { polled: wall(self.polled) },
             None => match (&job.plan, &job.chain) {
                 (None, Some(chain)) if job.waiting.is_empty() => Why::Upstream { follows: chain.upstreams.clone() },
-                _ => Why::NotDue { next: job.snapshot(now).next_run },
+                _ => Why::NotDue { next: self.snapshot(id, now).and_then(|job| job.next_run) },
             },
         }
     }
