@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::Weekday;
-use punctual::{CronError, Dialect, Error, Missed, Schedule, Scheduler, TextError};
+use punctual::{CronError, Dialect, Error, Missed, Overlap, Schedule, Scheduler, TextError};
 
 /// The name of a variant, down to the one that says it.
 fn variant(error: &Error) -> String {
@@ -49,6 +49,22 @@ fn given() -> Vec<(String, Error)> {
         "every(1).day().missed(RunAll { most: 0 })",
         scheduler.every(1).day().missed(Missed::RunAll { most: 0 }).do_(|| ()).map(drop),
     );
+    let hourly = || scheduler.every(1).hour();
+    row("overlap(Allow { most: 2 }) inline", hourly().overlap(Overlap::Allow { most: 2 }).do_(|| ()).map(drop));
+    row("overlap(Queue { most: 0 })", hourly().overlap(Overlap::Queue { most: 0 }).do_(|| ()).map(drop));
+    row("at_most(0, \"api\")", hourly().at_most(0, "api").do_(|| ()).map(drop));
+    row("rate(0, 1 s, \"api\")", hourly().rate(0, Duration::from_secs(1), "api").do_(|| ()).map(drop));
+    row("pause_after_failures(0)", hourly().pause_after_failures(0).do_(|| ()).map(drop));
+    row("run_between(\"9\", \"17\")", hourly().run_between("9", "17").do_(|| ()).map(drop));
+    hourly().at_most(2, "api").rate(5, Duration::from_secs(60), "calls").do_(|| ()).unwrap();
+    row("at_most(3, \"api\") beside at_most(2, \"api\")", hourly().at_most(3, "api").do_(|| ()).map(drop));
+    row("mutex(\"calls\") beside rate(5, 60 s, \"calls\")", hourly().mutex("calls").do_(|| ()).map(drop));
+    row("do_async outside of a runtime", hourly().do_async(|_| async {}).map(drop));
+    row("following_any([])", scheduler.following_any::<()>([]).do_(|| ()).map(drop));
+    let first = hourly().named("first").do_(|| ()).unwrap();
+    let second = scheduler.following(&first).do_(|| ()).unwrap();
+    row("first.also_after(&second), which follows first", first.also_after(&second));
+    row("second.also_after(&first), which follows first", second.also_after(&first));
     row("cron(\"0 0 31 2 *\")", scheduler.cron("0 0 31 2 *").do_(|| ()).map(drop));
     let job = scheduler.every(1).day().do_(|| ()).unwrap();
     let other: Scheduler = Scheduler::builder().build();
@@ -142,6 +158,12 @@ fn the_golden_file_holds_every_text() {
         "JobGone",
         "OtherScheduler",
         "ZeroCatchUp",
+        "Circle",
+        "NoSchedule",
+        "LimitDiffers",
+        "ZeroOfMany",
+        "AllowInline",
+        "NoRuntime",
         "Cron::Empty",
         "Cron::TooLong",
         "Cron::FieldCount",

@@ -1,7 +1,7 @@
 //! What is to be done next: of the jobs that are due the first, and of what it has to do the first.
 //!
-//! A job may have several things to do: a run whose time is up, an occurrence that comes while a run goes on, a turn of a run
-//! in steps, a further attempt, a run that waits, an occurrence. They are looked at in this order. What begins a run
+//! A job may have several things to do: a run whose time is up, an occurrence or a run to follow that comes while a run goes
+//! on, a turn of a run in steps, a further attempt, a run that waits, an occurrence. They are looked at in this order. What begins a run
 //! passes the gates: condition, window, spacing, limits, room in the background. A job that finds one shut is held
 //! back as a whole; its occurrences stay in its schedule, so that what it misses meanwhile folds as for a host that was
 //! asleep.
@@ -177,6 +177,9 @@ impl<C> Table<C> {
                 Some(Overlap::CancelRunning) => self.enter(id, due, moment),
                 _ => self.occurrence(id, due, moment),
             };
+        }
+        if !job.has_slot() && job.block.is_none() && job.front().is_some_and(|front| front.ready <= now.elapsed) {
+            return self.waiting(id, moment);
         }
         let turn = |live: &Live| matches!(live.state, State::Yielded { again, .. } if again <= now.elapsed);
         if let Some(place) = job.live.iter().position(turn).filter(|_| !job.paused) {
