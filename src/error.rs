@@ -36,7 +36,7 @@ pub enum Error {
     DayOfMonth { word: &'static str, given: u8, least: u8, most: u8 },
     #[error("zone {given:?} is not known; write {suggestion}")]
     UnknownZone { given: String, suggestion: &'static str },
-    #[error("between({from:?}, {to:?}): a daily window is given by two times, \"HH:MM\" or \"HH:MM:SS\"")]
+    #[error("a daily window from {from:?} to {to:?} cannot be read; write two times, \"HH:MM\" or \"HH:MM:SS\"")]
     Window { from: String, to: String },
     #[error(
         "until({given:?}): not a deadline; write \"HH:MM\", \"HH:MM:SS\", \"YYYY-MM-DD\", \"YYYY-MM-DD HH:MM\" or \"YYYY-MM-DD HH:MM:SS\""
@@ -78,6 +78,8 @@ pub enum Error {
     ZeroOfMany { word: &'static str },
     #[error("overlap(Allow {{ .. }}) needs runs beside each other, and this job runs on the polling thread; add background()")]
     AllowInline,
+    #[error("following_any of no jobs would never run; name one or more")]
+    NothingToFollow,
     #[error("there is no tokio runtime here; register the job within one, or use do_future with a way to spawn")]
     NoRuntime,
     #[error("missed(RunAll {{ most: 0 }}) would make up for nothing; write 1 or more, or Missed::Skip")]

@@ -164,6 +164,7 @@ fn the_golden_file_holds_every_text() {
         "ZeroOfMany",
         "AllowInline",
         "NoRuntime",
+        "NothingToFollow",
         "Cron::Empty",
         "Cron::TooLong",
         "Cron::FieldCount",

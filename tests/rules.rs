@@ -278,7 +278,7 @@ fn a_mutex_is_held_by_one_and_goes_on_in_the_order_of_due_times() {
 #[test]
 fn several_limits_are_taken_together_so_that_nobody_waits_for_ever() {
     let world = World::new();
-    let mut names = vec!["a", "b", "c"];
+    let mut names = ["a", "b", "c"];
     for round in 0..6 {
         let job = world.scheduler.every(1).minute().mutex(names[0]).mutex(names[1]).background();
         job.do_(|| ()).unwrap();

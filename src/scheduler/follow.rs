@@ -168,7 +168,7 @@ impl<T, C: 'static, M> Following<T, C, M> {
         let own: Arc<dyn Control> = shared.clone();
         let own = Arc::downgrade(&own);
         if self.upstreams.is_empty() {
-            return Err(Error::ZeroOfMany { word: "following_any" });
+            return Err(Error::NothingToFollow);
         }
         if let Some(other) = self.upstreams.iter().find(|upstream| !Weak::ptr_eq(&upstream.control, &own)) {
             return Err(if other.control.strong_count() == 0 { Error::SchedulerGone } else { Error::OtherScheduler });
