@@ -271,6 +271,13 @@ impl fmt::Display for FailureKind {
     }
 }
 
+impl Failure {
+    /// The job's name, or `job 7` if it has none; for logs.
+    pub fn label(&self) -> String {
+        label(self.id, self.name.as_deref())
+    }
+}
+
 fn who(id: JobId, name: &Option<Arc<str>>) -> String {
     label(id, name.as_deref())
 }

@@ -17,9 +17,9 @@ pub struct Quake {
 
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum FeedError {
-    #[error("the feed gave a web page instead of data; the next run tries again")]
+    #[error("the feed gave a web page instead of data")]
     Html,
-    #[error("the feed's JSON is broken ({0}); the next run tries again")]
+    #[error("the feed's JSON is broken ({0})")]
     Json(String),
     #[error("the feed's JSON has no list of features; is this a GeoJSON feed?")]
     NoFeatures,

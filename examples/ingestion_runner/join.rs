@@ -17,9 +17,9 @@ pub struct Airport {
 
 #[derive(Debug, thiserror::Error)]
 pub enum AirportsError {
-    #[error("the airports' CSV is broken ({0}); the next run tries again")]
+    #[error("the airports' CSV is broken ({0})")]
     Csv(#[from] csv::Error),
-    #[error("the airports' CSV is empty; the next run tries again")]
+    #[error("the airports' CSV is empty")]
     Empty,
 }
 

@@ -5,13 +5,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
+use punctual::{Progress, Stats};
 
 #[derive(Debug, Default)]
 pub struct Report {
     bar: Option<ProgressBar>,
-    pub ingests: u64,
-    pub failed: u64,
-    pub folded: u64,
     pub new: usize,
     pub revised: usize,
     pub left_out: usize,
@@ -21,8 +19,8 @@ pub struct Report {
 impl Report {
     pub fn new(minutes: Option<u64>) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| match minutes {
-            Some(minutes) => ProgressBar::new(minutes).with_style(style("{bar:30} {percent:>3}%  {msg}")),
-            None => ProgressBar::new_spinner().with_style(style("{spinner} {msg}")),
+            Some(minutes) => ProgressBar::new(minutes).with_style(style("{bar:30} {percent:>3}%  {prefix}{msg}")),
+            None => ProgressBar::new_spinner().with_style(style("{spinner} {prefix}{msg}")),
         });
         Report { bar, ..Report::default() }
     }
@@ -53,18 +51,23 @@ impl Report {
         self.voice()(at, text);
     }
 
-    pub fn progress(&self, passed: Duration) {
+    /// How much of the time has passed, and how far a look-up has come that goes on.
+    pub fn progress(&self, passed: Duration, look_up: Option<Progress>) {
         if let Some(bar) = &self.bar {
             bar.set_position(passed.as_secs() / 60);
+            let done = look_up.map(|Progress { done, of, .. }| format!("airports {done} of {of}  ")).unwrap_or_default();
+            bar.set_prefix(done);
         }
     }
 
-    pub fn summary(&self, events: i64, airports: i64) {
+    pub fn summary(&self, fetch: &Stats, events: i64, airports: i64) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        println!("Ran ingest {} times", self.ingests);
-        println!("  {} failed, {} missed occurrences were made up for by later runs", self.failed, self.folded);
+        let failed = fetch.errors + fetch.panics + fetch.timeouts;
+        println!("Ran ingest {} times", fetch.runs - failed - fetch.stopped);
+        println!("  {failed} fetches failed after all attempts, {} further attempts were made", fetch.retries);
+        println!("  {} missed occurrences were made up for by later runs", fetch.folded + fetch.dropped);
         println!("  {} new events, {} revisions, {} records left out", self.new, self.revised, self.left_out);
         println!("  airports looked up for {} events", self.joined);
         println!("  the database holds {events} events and {airports} pairs of event and airport");
