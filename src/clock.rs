@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use parking_lot::Mutex;
+
+use crate::sync::Mutex;
 
 /// Where all time comes from.
 ///
@@ -170,6 +171,8 @@ impl std::fmt::Display for ClockChange {
 /// A look at the clocks, in nanoseconds: the wall's, and elapsed time on a scale that began as the wall's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Now {
+    /// The monotonic clock that goes with it.
+    pub(crate) monotonic: i64,
     pub(crate) wall: i64,
     pub(crate) elapsed: i64,
     /// How long the machine was suspended, and how far the wall clock was set, since the look before.
@@ -187,7 +190,6 @@ impl Now {
 /// Follows the clocks from look to look.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    monotonic: i64,
     boot: Option<i64>,
     now: Now,
 }
@@ -202,16 +204,8 @@ impl Watch {
     pub(crate) fn new(clock: &dyn Clock) -> Self {
         let wall = crate::schedule::to_nanos(&clock.wall());
         let boot = clock.boot().map(crate::schedule::length);
-        Watch {
-            monotonic: crate::schedule::length(clock.monotonic()),
-            boot,
-            now: Now { wall, elapsed: wall, slept: 0, stepped: 0 },
-        }
-    }
-
-    /// The monotonic clock at the last look.
-    pub(crate) fn monotonic(&self) -> i64 {
-        self.monotonic
+        let monotonic = crate::schedule::length(clock.monotonic());
+        Watch { boot, now: Now { monotonic, wall, elapsed: wall, slept: 0, stepped: 0 } }
     }
 
     /// What the last look gave.
@@ -224,15 +218,20 @@ impl Watch {
     pub(crate) fn look(&mut self, monotonic: Duration, wall: DateTime<Utc>, boot: Option<Option<Duration>>) -> Look {
         let monotonic = crate::schedule::length(monotonic);
         let wall = crate::schedule::to_nanos(&wall);
-        let passed = monotonic.saturating_sub(self.monotonic).max(0);
+        if monotonic < self.now.monotonic {
+            // Read before the last look, by a thread that comes late with it.
+            self.now = Now { slept: 0, stepped: 0, ..self.now };
+            return Look::At(self.now, Changes::default());
+        }
+        let passed = monotonic.saturating_sub(self.now.monotonic);
         let jump = wall.saturating_sub(self.now.wall).saturating_sub(passed);
         // A clock that is slewed gains or loses up to a thousandth.
         let jumped = jump.saturating_abs() >= JUMP + passed / 1000;
         if jumped && boot.is_none() {
             return Look::AskBoot;
         }
-        self.monotonic = self.monotonic.max(monotonic);
-        self.now = Now { wall, elapsed: self.now.elapsed.saturating_add(passed), slept: 0, stepped: 0 };
+        let elapsed = self.now.elapsed.saturating_add(passed);
+        self.now = Now { monotonic, wall, elapsed, slept: 0, stepped: 0 };
         if !jumped {
             self.boot = self.boot.map(|boot| boot.saturating_add(passed));
             return Look::At(self.now, Changes::default());
@@ -254,6 +253,26 @@ impl Watch {
         Look::At(self.now, Changes { suspended, stepped })
     }
 }
+
+/// All clocks as of one instant, as far as can be had.
+///
+/// Between two readings the thread may have been kept from running, and a clock moved: what they then say together is a
+/// jump that never was. So they are read until nothing moved meanwhile.
+pub(crate) fn read_together(clock: &dyn Clock) -> (Duration, DateTime<Utc>, Option<Duration>) {
+    let mut tries = 0;
+    loop {
+        let (monotonic, wall, boot) = (clock.monotonic(), clock.wall(), clock.boot());
+        let moved = clock.wall().signed_duration_since(wall).abs().to_std().unwrap_or(Duration::MAX);
+        tries += 1;
+        if moved.max(clock.monotonic().saturating_sub(monotonic)) < TOGETHER || tries == MOST_TRIES {
+            return (monotonic, wall, boot);
+        }
+    }
+}
+
+/// Readings of the clocks no further apart than this are of one instant; so often they are read anew.
+const TOGETHER: Duration = Duration::from_millis(100);
+const MOST_TRIES: u32 = 16;
 
 /// What a look at the clocks gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

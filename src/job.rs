@@ -2,16 +2,16 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::event::Blocked;
 use crate::run::Progress;
 use crate::schedule::Schedule;
+use crate::sync::{Mutex, OnceLock};
 
 /// Which job: unlike any other of its scheduler, now or later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -46,6 +46,7 @@ mod run;
 mod runtime;
 mod schedule;
 mod scheduler;
+mod sync;
 mod text;
 
 pub use builder::{Alone, Deadline, Every, When};

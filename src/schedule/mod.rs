@@ -261,6 +261,11 @@ impl Schedule {
         }))
     }
 
+    /// Whether it is this very value, not only an equal one.
+    pub(crate) fn is_same(&self, other: &Schedule) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn spec(&self) -> &Spec {
         &self.0
     }

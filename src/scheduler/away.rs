@@ -41,7 +41,7 @@ impl<C> Home for Shared<C> {
             if !table.away.contains_key(&returned.serial) {
                 return Some(returned);
             }
-            table.returned.push(returned);
+            table.returned.push_back(returned);
             table.news += 1;
             None
         });

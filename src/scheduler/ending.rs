@@ -11,7 +11,7 @@ use crate::clock::Now;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::job::{JobId, LastRun, RunEnd};
 use crate::policy::{Due, Missed, Overlap};
-use crate::schedule::{from_nanos, to_nanos};
+use crate::schedule::{Schedule, from_nanos, to_nanos};
 
 /// Of runs to follow no more wait than this, unless the job says otherwise.
 const MOST_TO_FOLLOW: usize = 1000;
@@ -31,8 +31,8 @@ pub(super) struct End {
 }
 
 /// A schedule that counts from the end of the run: its new anchor and next occurrence.
-#[derive(Clone, Copy)]
 pub(super) struct Restart {
+    pub(super) schedule: Schedule,
     pub(super) registered: i64,
     pub(super) next: Option<i64>,
 }
@@ -124,6 +124,9 @@ impl<C> Table<C> {
         job.stats.longest = job.stats.longest.max(took);
         let (late, folded, attempt) = (facts.late, facts.folded, facts.attempt);
         let last = LastRun { due: facts.due, started: from_nanos(started), took, late, folded, attempt, end };
+        let counted_anew = restart.is_some();
+        // It may have been given another schedule meanwhile.
+        let restart = restart.filter(|restart| job.plan.as_ref().is_some_and(|plan| plan.schedule.is_same(&restart.schedule)));
         if let (Some(restart), Some(plan)) = (restart, &mut job.plan) {
             plan.registered = restart.registered;
             job.searched = restart.registered;
@@ -139,7 +142,7 @@ impl<C> Table<C> {
         };
         let failures = job.failures;
         let pauses = bad && rules.as_ref().and_then(|rules| rules.pause_after).is_some_and(|most| failures >= most);
-        let goes_on = restart.is_some() || !job.waiting.is_empty() || !job.live.is_empty() || rules.is_some();
+        let goes_on = counted_anew || !job.waiting.is_empty() || !job.live.is_empty() || rules.is_some();
         let goes_on = goes_on || job.plan.as_ref().is_some_and(|plan| matches!(plan.missed, Missed::RunAll { .. }));
         let name = facts.name.clone();
         if !job.followers.is_empty() {

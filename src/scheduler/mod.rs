@@ -25,12 +25,10 @@ mod why;
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeZone, Utc};
-use parking_lot::{Condvar, Mutex, RwLock};
 
 pub use away::JobFuture;
 pub use follow::{Following, Upstreams};
@@ -43,13 +41,15 @@ pub use wait::{Spawned, UntilDue};
 pub use why::Why;
 
 use crate::builder::{Every, When};
-use crate::clock::{Changes, Clock, Look, Now, SystemClock, Watch};
+use crate::clock::{Changes, Clock, Look, Now, SystemClock, Watch, read_together};
 use crate::error::Error;
 use crate::event::{Event, RemoveReason};
 use crate::executor::{Executor, Pool};
 use crate::job::{Control, JobId, JobSnapshot, Jobs};
 use crate::policy::{Backoff, Missed, Overlap};
 use crate::schedule::{Schedule, Trigger, Zone, from_nanos};
+use crate::sync::atomic::AtomicBool;
+use crate::sync::{Condvar, Mutex, OnceLock, RwLock};
 use entry::Job;
 use limits::Allows;
 use observe::{Observer, Subscription};
@@ -369,7 +369,7 @@ impl<C> Shared<C> {
         let (monotonic, wall) = (self.clock.monotonic(), self.clock.wall());
         let mut look = self.table.lock().watch.look(monotonic, wall, None);
         if look == Look::AskBoot {
-            let boot = self.clock.boot();
+            let (monotonic, wall, boot) = read_together(&*self.clock);
             look = self.table.lock().watch.look(monotonic, wall, Some(boot));
         }
         let Look::At(now, changes) = look else { return self.table.lock().watch.last() };
@@ -383,7 +383,7 @@ impl<C> Shared<C> {
             for (id, plan, from, reanchored) in asked {
                 // A schedule of the user's own that panics ends here; its job says so when it is next asked.
                 let next = catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None);
-                self.with(|table| table.found(id, from, next, reanchored));
+                self.with(|table| table.found(id, &plan.schedule, from, next, reanchored));
             }
         }
         now
@@ -560,9 +560,11 @@ impl<C> Drop for Shared<C> {
         let after = std::mem::take(&mut table.after);
         after.wakers.into_iter().for_each(|waker| drop_quietly(catch_unwind(AssertUnwindSafe(|| waker.wake()))));
         for job in table.take_jobs() {
+            job.epitaph.write(job.stats, job.last.clone());
             drop_quietly(job);
         }
         std::mem::take(&mut table.returned).into_iter().for_each(drop_quietly);
+        self.end_subscriptions();
     }
 }
 

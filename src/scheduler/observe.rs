@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
-
-use parking_lot::{Condvar, Mutex};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use super::{Scheduler, Shared, drop_quietly};
 use crate::event::{Event, Failure};
+use crate::sync::atomic::Ordering;
+use crate::sync::{Condvar, Instant, Mutex};
 
 pub(super) type Observer = dyn Fn(&Event) + Send + Sync;
 
@@ -32,6 +31,11 @@ impl<C> Shared<C> {
                 subscription.push(event.clone());
             }
         }
+    }
+
+    /// The scheduler goes: nobody need wait for its events any longer.
+    pub(super) fn end_subscriptions(&self) {
+        self.subscriptions.read().iter().filter_map(Weak::upgrade).for_each(|kept| kept.end());
     }
 
     fn watch(&self) {
@@ -98,9 +102,16 @@ pub(super) struct Subscription {
 struct Kept {
     events: VecDeque<Event>,
     lost: u64,
+    /// Its scheduler is gone: no more will come.
+    ended: bool,
 }
 
 impl Subscription {
+    fn end(&self) {
+        self.kept.lock().ended = true;
+        self.came.notify_all();
+    }
+
     fn push(&self, event: Event) {
         let gone = {
             let mut kept = self.kept.lock();
@@ -115,13 +126,16 @@ impl Subscription {
 }
 
 impl Events {
-    /// The next event, waiting for it no longer than `most`.
+    /// The next event, waiting for it no longer than `most`; `None` at once when there is none and the scheduler is gone.
     pub fn wait(&self, most: Duration) -> Option<Event> {
         let end = Instant::now().checked_add(most);
         let mut kept = self.0.kept.lock();
         loop {
             if let Some(event) = kept.events.pop_front() {
                 return Some(event);
+            }
+            if kept.ended {
+                return None;
             }
             match end {
                 None => self.0.came.wait(&mut kept),

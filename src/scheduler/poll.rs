@@ -2,7 +2,6 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::away::{Away, Home, How, Returned};
@@ -15,6 +14,7 @@ use crate::event::{Event, Failure, FailureKind, RemoveReason};
 use crate::job::{JobId, RunEnd};
 use crate::run::{Outcome, RunView, TimeLimit};
 use crate::schedule::{from_nanos, length, mix};
+use crate::sync::atomic::Ordering;
 
 /// What a poll did, and when to come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,9 +123,15 @@ impl<'a, C> Polling<'a, C> {
 
 impl<C> Drop for Polling<'_, C> {
     fn drop(&mut self) {
-        self.0.with(|table| table.end_poll());
-        self.0.polling.store(false, Ordering::Release);
+        // Both under the lock, so that whoever sees the end of a poll there may begin one.
+        self.0.with(|table| {
+            table.end_poll();
+            self.0.polling.store(false, Ordering::Release);
+        });
         self.0.changed.notify_all();
+        if let Some(alarm) = self.0.alarm.get() {
+            alarm.ring();
+        }
     }
 }
 
@@ -193,12 +199,11 @@ impl<C: 'static> Scheduler<C> {
         poll.tick()
     }
 
-    /// Takes in what came back from the background, if no poll goes on; for the end.
-    pub(super) fn take_in(&self) {
-        let shared = &*self.0;
-        let Some(polling) = Polling::begin(shared) else { return };
+    /// Takes in what came back from the background, for the end. Gives whether it did: not while a poll goes on.
+    pub(super) fn take_in(&self) -> bool {
+        let Some(_polling) = Polling::begin(&self.0) else { return false };
         Poll::begin(self, None).take_in();
-        drop(polling);
+        true
     }
 }
 
@@ -220,7 +225,7 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn begin(scheduler: &'a Scheduler<C>, budget: Option<Duration>) -> Self {
         let shared = &*scheduler.0;
         let now = shared.now();
-        let began = shared.clock.monotonic();
+        let began = Duration::from_nanos(now.monotonic.unsigned_abs());
         let told = shared.with(|table| {
             table.begin_poll();
             let gap = now.elapsed.saturating_sub(table.polled);
@@ -273,10 +278,10 @@ impl<'a, C: 'static> Poll<'a, C> {
     /// What came back from the background, in the order in which it did.
     fn take_in(&mut self) {
         let shared = self.shared();
-        let returned = shared.with(|table| std::mem::take(&mut table.returned));
-        for returned in returned {
+        let many = shared.table.lock().returned.len();
+        for _ in 0..many {
             self.tick.returned += 1;
-            self.came_back(returned);
+            self.came_back();
             self.moved = true;
         }
         if self.moved {
@@ -284,12 +289,14 @@ impl<'a, C: 'static> Poll<'a, C> {
         }
     }
 
-    fn came_back(&mut self, returned: Returned) {
-        let Returned { serial, how, waited, took, ended } = returned;
+    /// Takes in the first of those that came back.
+    fn came_back(&mut self) {
         let now = self.now;
-        let yields = matches!(how, How::Called(Ok((Outcome::Yield, _))));
-        let attempt = self.shared().with(|table| {
-            let errand = table.away.remove(&serial)?;
+        let taken = self.shared().with(|table| {
+            let Returned { serial, how, waited, took, ended } = table.returned.pop_front()?;
+            let yields = matches!(how, How::Called(Ok((Outcome::Yield, _))));
+            let back = |attempt| Some((how, ended, attempt));
+            let Some(errand) = table.away.remove(&serial) else { return back(None) };
             let id = errand.id;
             table.limits.room_may_be_free();
             table.give_back(&errand.limits, true, now.elapsed);
@@ -300,14 +307,15 @@ impl<'a, C: 'static> Poll<'a, C> {
             });
             let Some((live, rules, counts_from_end)) = live else {
                 table.tell(|_| Event::Stray { id, name: errand.name, took });
-                return None;
+                return back(None);
             };
             let Live { mut facts, after, started, ends, .. } = live;
             facts.turn = facts.turn.saturating_add(u32::from(yields));
             facts.late = facts.late.saturating_add(waited);
             table.requeue(id);
-            Some(Attempt { facts, after, started, took, ends, rules, counts_from_end })
+            back(Some(Attempt { facts, after, started, took, ends, rules, counts_from_end }))
         });
+        let Some((how, ended, attempt)) = taken else { return };
         let Some(attempt) = attempt else { return drop_quietly(how) };
         let ending = match how {
             How::Called(called) => Ending::of(called),
@@ -555,7 +563,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         plan.restarted(now);
         let registered = plan.on_scale(now);
         let next = catch_unwind(AssertUnwindSafe(|| plan.next(registered))).ok()?;
-        Some(Restart { registered, next })
+        Some(Restart { schedule: plan.schedule, registered, next })
     }
 
     fn tick(&self) -> Tick {

@@ -204,7 +204,7 @@ impl<C> Table<C> {
     /// Takes a run out whose time is up.
     fn time_out(&mut self, id: JobId, place: usize, moment: Moment) -> Option<Step<C>> {
         let now = moment.now;
-        let monotonic = self.watch.monotonic();
+        let monotonic = now.monotonic;
         let job = self.get_mut(id)?;
         let limit = job.rules.as_ref().and_then(|rules| rules.timeout)?;
         if let State::Away(signals) = &job.live[place].state {

@@ -3,10 +3,9 @@
 //! This file holds the bookkeeping: who is there, in which place, who comes and goes. [`step`](super::step) finds out what
 //! is to be done next, [`ending`](super::ending) takes in how runs end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
-use std::thread::ThreadId;
 
 use super::away::Returned;
 use super::entry::{Block, BlockedBy, Chain, Followed, Job, Live, On, State, Unrun, Waiting};
@@ -19,7 +18,8 @@ use crate::event::{DropReason, Event, RemoveReason};
 use crate::job::{JobId, JobSnapshot};
 use crate::queue::{Rank, Timeline};
 use crate::run::Signals;
-use crate::schedule::from_nanos;
+use crate::schedule::{Schedule, from_nanos};
+use crate::sync::thread::{self, ThreadId};
 
 /// A wall clock that was set back by more than this past a job's last due time was wrong before.
 const WRONG_BEFORE: i64 = 86_400 * 1_000_000_000;
@@ -41,7 +41,7 @@ pub(super) struct Table<C> {
     pub(super) limits: Limits,
     /// Runs in the background that have not returned, by their serial, and those that have.
     pub(super) away: HashMap<u64, Errand>,
-    pub(super) returned: Vec<Returned>,
+    pub(super) returned: VecDeque<Returned>,
     /// Until when jobs were due, by the wall clock, that the last poll put off.
     pub(super) put_off: Option<i64>,
     /// When the last poll was, in elapsed time.
@@ -64,6 +64,8 @@ pub(super) struct Table<C> {
     /// While a poll goes on: jobs that it may not run any more.
     pub(super) poller: Option<ThreadId>,
     held: Vec<JobId>,
+    /// While a poll goes on: whether another thread asked for something.
+    asked_elsewhere: bool,
     /// What is done once the lock is free: things of the user's to be dropped, wakers to be woken, events to be told.
     pub(super) after: After<C>,
 }
@@ -109,7 +111,7 @@ impl<C> Table<C> {
             waiting: 0,
             limits: Limits::default(),
             away: HashMap::new(),
-            returned: Vec::new(),
+            returned: VecDeque::new(),
             put_off: None,
             polled: watch.last().elapsed,
             lateness: Lateness::default(),
@@ -124,6 +126,7 @@ impl<C> Table<C> {
             watch,
             poller: None,
             held: Vec::new(),
+            asked_elsewhere: false,
             after: After::default(),
         }
     }
@@ -223,6 +226,7 @@ impl<C> Table<C> {
     /// Something was asked for from outside: a job goes to its place, and those that wait are told.
     pub(super) fn asked(&mut self, id: JobId) {
         self.news += 1;
+        self.asked_elsewhere |= self.poller.is_some() && !self.is_polled_here();
         self.hold(id);
     }
 
@@ -244,11 +248,9 @@ impl<C> Table<C> {
         self.after.wakers.extend(running.chain(away).filter_map(|signals| signals.stop()));
     }
 
-    /// Whether a run goes on in another thread than this.
-    pub(super) fn is_running_elsewhere(&self) -> bool {
-        let polled = self.poller.is_some_and(|poller| poller != std::thread::current().id());
-        // Those that have come back are in the registry until they are taken in.
-        polled || self.away.len() > self.returned.len()
+    /// Whether the poll that goes on is this thread's.
+    pub(super) fn is_polled_here(&self) -> bool {
+        self.poller == Some(thread::current().id())
     }
 
     /// Puts a job in its queues, in its place; from outside, or when no more can come of it in this poll.
@@ -296,11 +298,13 @@ impl<C> Table<C> {
     }
 
     pub(super) fn begin_poll(&mut self) {
-        self.poller = Some(std::thread::current().id());
+        self.poller = Some(thread::current().id());
     }
 
     pub(super) fn end_poll(&mut self) {
         self.poller = None;
+        // What another thread asked for meanwhile comes up only now.
+        self.news += u64::from(std::mem::take(&mut self.asked_elsewhere));
         for id in std::mem::take(&mut self.held) {
             if let Some(job) = self.get_mut(id) {
                 job.held = false;
@@ -506,6 +510,8 @@ impl<C> Table<C> {
             if let Some(block) = job.block.as_mut().filter(|block| block.elapsed != Some(from)) {
                 block.elapsed = Some(from);
                 self.requeue(id);
+                // In a poll it is seen to, else those that wait have to be told.
+                self.news += u64::from(self.poller.is_none());
             }
         }
     }
@@ -554,8 +560,10 @@ impl<C> Table<C> {
     }
 
     /// Sets a job's next occurrence as it was found anew.
-    pub(super) fn found(&mut self, id: JobId, from: i64, next: Option<i64>, reanchored: bool) {
-        let Some(job) = self.get_mut(id) else { return };
+    pub(super) fn found(&mut self, id: JobId, asked: &Schedule, from: i64, next: Option<i64>, reanchored: bool) {
+        // It may have been given another schedule meanwhile.
+        let same = |job: &&mut Job<C>| job.plan.as_ref().is_some_and(|plan| plan.schedule.is_same(asked));
+        let Some(job) = self.get_mut(id).filter(same) else { return };
         job.searched = from;
         job.next = next;
         let name = job.name.clone();

@@ -5,15 +5,15 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-
-use super::{Scheduler, drop_quietly};
+use super::table::Table;
+use super::{Scheduler, Shared, drop_quietly};
 use crate::job::Jobs;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::{self, JoinHandle};
+use crate::sync::{Condvar, Instant, Mutex};
 
 /// A wait looks at the clocks at least this often, so that a wall clock that was set, and a suspend, are noticed.
 const LONGEST_REST: Duration = Duration::from_secs(1);
@@ -39,14 +39,24 @@ impl<C: 'static> Scheduler<C> {
     /// # Ok::<(), punctual::Error>(())
     /// ```
     pub fn wait(&self, most: Duration) -> bool {
+        self.wait_since(self.news(), most)
+    }
+
+    /// How often something was asked for so far.
+    fn news(&self) -> u64 {
+        self.0.table.lock().news
+    }
+
+    /// [`wait`](Self::wait), also for what was asked for since then.
+    fn wait_since(&self, news: u64, most: Duration) -> bool {
         let shared = &*self.0;
         let end = Instant::now().checked_add(most);
-        let news = shared.table.lock().news;
         loop {
             let now = shared.now();
             let mut table = shared.table.lock();
             let woken = std::mem::take(&mut table.woken);
-            let idle = table.idle(now);
+            // What is due is no reason to return while another thread polls: it has that in hand, and its end is told.
+            let idle = table.idle(now).filter(|_| !shared.is_polled_elsewhere(&table));
             if woken || table.closed || table.news != news || idle.is_some_and(|idle| idle <= 0) {
                 return true;
             }
@@ -90,35 +100,45 @@ impl<C: 'static> Scheduler<C> {
         let shared = &*self.0;
         let end = Instant::now().checked_add(patience);
         self.close();
-        let mut table = shared.table.lock();
         loop {
+            let mut table = shared.table.lock();
             let left = end.map_or(LONGEST_REST, |end| end.saturating_duration_since(Instant::now()));
-            if !table.is_running_elsewhere() || left.is_zero() {
-                break;
+            if shared.is_running_elsewhere(&table) && !left.is_zero() {
+                shared.changed.wait_for(&mut table, left);
+                continue;
             }
-            shared.changed.wait_for(&mut table, left);
+            let here = table.is_polled_here();
+            drop(table);
+            // Another poll may have begun meanwhile: then there is that to wait for.
+            if self.take_in() || here || left.is_zero() {
+                return self.unended();
+            }
         }
-        drop(table);
-        self.unended()
     }
 
     /// [`shutdown`](Self::shutdown) for async hosts: it waits without holding up the runtime, whose own runs have to go on to
     /// end.
     pub async fn shutdown_async(&self, patience: Duration) -> Jobs {
+        let shared = &*self.0;
         let end = Instant::now().checked_add(patience);
         self.close();
         std::future::poll_fn(|context| {
             // First the waker, then the look.
-            let alarm = self.0.alarm.get_or_init(Alarm::default);
+            let alarm = shared.alarm.get_or_init(Alarm::default);
             alarm.add(context.waker());
             let left = end.map_or(LONGEST_REST, |end| end.saturating_duration_since(Instant::now()));
-            if !self.0.table.lock().is_running_elsewhere() || left.is_zero() {
+            let (running, here) = {
+                let table = shared.table.lock();
+                (shared.is_running_elsewhere(&table), table.is_polled_here())
+            };
+            if left.is_zero() || !running && (self.take_in() || here) {
                 return Poll::Ready(());
             }
             alarm.set(left.min(LONGEST_REST));
             Poll::Pending
         })
         .await;
+        self.take_in();
         self.unended()
     }
 
@@ -130,16 +150,28 @@ impl<C: 'static> Scheduler<C> {
     }
 
     fn unended(&self) -> Jobs {
-        let shared = &*self.0;
-        self.take_in();
-        let now = shared.now();
-        let table = shared.table.lock();
+        let now = self.0.now();
+        let table = self.0.table.lock();
         Jobs(table.ids(None).into_iter().filter_map(|id| table.snapshot(id, now)).filter(|job| job.running).collect())
     }
 
     /// Whether [`shutdown`](Self::shutdown) was called.
     pub fn is_shut_down(&self) -> bool {
         self.0.table.lock().closed
+    }
+}
+
+impl<C> Shared<C> {
+    /// Whether another thread polls. One that has just begun to has not yet said which it is. To be asked with the lock
+    /// held, under which polls end.
+    fn is_polled_elsewhere(&self, table: &Table<C>) -> bool {
+        self.polling.load(Ordering::Acquire) && !table.is_polled_here()
+    }
+
+    /// Whether a run goes on in another thread than this.
+    fn is_running_elsewhere(&self, table: &Table<C>) -> bool {
+        // Those that have come back are in the registry until they are taken in.
+        self.is_polled_elsewhere(table) || table.away.len() > table.returned.len()
     }
 }
 
@@ -156,8 +188,7 @@ impl<C: 'static> Scheduler<C> {
     /// # }
     /// ```
     pub fn due(&self) -> UntilDue<C> {
-        let news = self.0.table.lock().news;
-        UntilDue { scheduler: self.clone(), news }
+        UntilDue { scheduler: self.clone(), news: self.news() }
     }
 
     /// Runs what is due, awaits the next, and so on, until `stop` is ready; gives what that gave.
@@ -211,7 +242,7 @@ impl<C: 'static> Future for UntilDue<C> {
         alarm.add(context.waker());
         let now = shared.now();
         let mut table = shared.table.lock();
-        let idle = table.idle(now);
+        let idle = table.idle(now).filter(|_| !shared.is_polled_elsewhere(&table));
         let woken = std::mem::take(&mut table.woken);
         if woken || table.closed || table.news != self.news || idle.is_some_and(|idle| idle <= 0) {
             return Poll::Ready(());
@@ -354,9 +385,14 @@ impl<C: Send + 'static> Scheduler<C> {
         let (scheduler, stop) = (self.clone(), Arc::new(AtomicBool::new(false)));
         let asked = stop.clone();
         let thread = thread::Builder::new().name("punctual".to_owned()).spawn(move || {
-            while !asked.load(Ordering::Acquire) && !scheduler.is_shut_down() {
+            loop {
+                // First the count, then the look, or a wake in between that ends another's wait would be slept through.
+                let news = scheduler.news();
+                if asked.load(Ordering::Acquire) || scheduler.is_shut_down() {
+                    break;
+                }
                 let _ = scheduler.run_pending_with(&mut host);
-                scheduler.wait(Duration::MAX);
+                scheduler.wait_since(news, Duration::MAX);
             }
             host
         })?;
