@@ -170,11 +170,13 @@ impl Timeline {
 
     /// Puts a slot in, or moves it, or takes it out.
     pub(crate) fn place(&mut self, slot: u32, rank: Option<Rank>, slack: i64) {
-        let plain = rank.filter(|_| slack == 0);
-        let loose = rank.filter(|_| slack != 0);
+        let (plain, loose) = if slack == 0 { (rank, None) } else { (None, rank) };
         self.plain.place(slot, plain);
-        self.due.place(slot, loose);
-        self.latest.place(slot, loose.map(|rank| Rank { due: rank.due.saturating_add(slack), ..rank }));
+        // Most have no entry with slack at all.
+        if loose.is_some() || !self.due.heap.is_empty() {
+            self.due.place(slot, loose);
+            self.latest.place(slot, loose.map(|rank| Rank { due: rank.due.saturating_add(slack), ..rank }));
+        }
     }
 }
 

@@ -105,6 +105,7 @@ impl<C> Table<C> {
     }
 
     /// A run is over: it is counted, those that follow are set off, and its job goes on or leaves.
+    #[inline]
     pub(super) fn finish(&mut self, end: End) {
         let End { attempt, end, value, failure, cancels, restart, ended } = end;
         let Attempt { facts, after, started, took, rules, .. } = attempt;

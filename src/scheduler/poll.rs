@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::away::{Away, Home, How, Returned};
 use super::ending::{End, Restart};
-use super::entry::{Called, Live, Value};
+use super::entry::{Called, Inline, Live, Value};
 use super::step::{Attempt, Call, HandOver, Moment, Step, TimedOut};
 use super::{Run, Scheduler, Shared, drop_quietly, message};
 use crate::clock::Now;
@@ -324,7 +324,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             How::Stopped => Ending::Stopped,
         };
         let ended = self.elapsed_at(ended);
-        self.conclude(attempt, ending, ended);
+        self.conclude(attempt, ending, ended, None);
     }
 
     /// What is to be done next, unless the budget is spent.
@@ -420,19 +420,15 @@ impl<'a, C: 'static> Poll<'a, C> {
         }
         let late = ends.is_some_and(|ends| !goes_on && self.elapsed_at(ended) > ends);
         let attempt = Attempt { facts, after, started, took, ends, rules, counts_from_end };
-        let orphan = shared.with(|table| {
-            if let Some(by) = over {
-                table.tell(|_| Event::Overran { id, name: attempt.facts.name.clone(), by });
-            }
-            if let Some(limit) = attempt.rules.as_ref().and_then(|rules| rules.timeout).filter(|_| late) {
-                let (name, due) = (attempt.facts.name.clone(), attempt.facts.due);
-                table.tell(|_| Event::TimedOut { id, name, due, limit });
-            }
-            table.called_back(id, body, &attempt, goes_on)
-        });
-        drop_quietly(orphan);
+        if over.is_some() || late {
+            let limit = attempt.rules.as_ref().and_then(|rules| rules.timeout).filter(|_| late);
+            let (name, due) = (attempt.facts.name.clone(), attempt.facts.due);
+            let overran = over.map(|by| Event::Overran { id, name: name.clone(), by });
+            let timed_out = limit.map(|limit| Event::TimedOut { id, name, due, limit });
+            shared.with(|table| overran.into_iter().chain(timed_out).for_each(|event| table.tell(|_| event)));
+        }
         let ended = self.elapsed_at(ended);
-        self.conclude(attempt, ending, ended);
+        self.conclude(attempt, ending, ended, Some(body));
     }
 
     fn hand_over(&mut self, hand_over: HandOver) {
@@ -477,17 +473,25 @@ impl<'a, C: 'static> Poll<'a, C> {
         let (id, name, due) = (attempt.facts.id, attempt.facts.name.clone(), attempt.facts.due);
         self.shared().with(|table| table.tell(|_| Event::TimedOut { id, name, due, limit }));
         let now = self.now.elapsed;
-        self.conclude(attempt, Ending::Failed(FailureKind::TimedOut(limit)), now);
+        self.conclude(attempt, Ending::Failed(FailureKind::TimedOut(limit)), now, None);
         self.moved = true;
     }
 
     /// What becomes of an attempt that has ended, at an instant of elapsed time.
-    fn conclude(&mut self, attempt: Attempt, ending: Ending, ended: i64) {
+    ///
+    /// One that was called on this thread brings what was called back, in the same hold of the lock.
+    #[inline]
+    fn conclude(&mut self, attempt: Attempt, ending: Ending, ended: i64, mut called: Option<Inline<C>>) {
         let shared = self.shared();
         let id = attempt.facts.id;
         let (end, value, cancels, kind) = match ending {
             Ending::Yield => {
-                shared.with(|table| table.yielded(id, attempt, ended));
+                let orphan = shared.with(|table| {
+                    let orphan = called.and_then(|body| table.called_back(id, body, &attempt, true));
+                    table.yielded(id, attempt, ended);
+                    orphan
+                });
+                drop_quietly(orphan);
                 return self.catch_up();
             }
             Ending::Done(value) => (RunEnd::Done, value, false, None),
@@ -515,7 +519,12 @@ impl<'a, C: 'static> Poll<'a, C> {
             }
             failure = Some(told);
             if let Some(wait) = wait {
-                match shared.with(|table| table.failed(id, attempt, wait, ended)) {
+                let (orphan, back) = shared.with(|table| {
+                    let orphan = called.take().and_then(|body| table.called_back(id, body, &attempt, false));
+                    (orphan, table.failed(id, attempt, wait, ended))
+                });
+                drop_quietly(orphan);
+                match back {
                     None => {
                         drop_quietly(failure);
                         return self.catch_up();
@@ -527,8 +536,12 @@ impl<'a, C: 'static> Poll<'a, C> {
         let restart = if attempt.counts_from_end { self.restart(id) } else { None };
         // The last hold on what is the user's must not go while the lock is held.
         let kept = (failure.clone(), value.clone());
-        shared.with(|table| table.finish(End { attempt, end, value, failure, cancels, restart, ended }));
-        drop_quietly(kept);
+        let orphan = shared.with(|table| {
+            let orphan = called.and_then(|body| table.called_back(id, body, &attempt, false));
+            table.finish(End { attempt, end, value, failure, cancels, restart, ended });
+            orphan
+        });
+        drop_quietly((orphan, kept));
         self.catch_up();
     }
 

@@ -154,6 +154,7 @@ impl<C> Table<C> {
         Step::Looked
     }
 
+    #[inline]
     fn visit(&mut self, slot: u32, moment: Moment) -> Option<Step<C>> {
         let now = moment.now;
         let Some(job) = self.at(slot) else {
@@ -472,6 +473,7 @@ impl<C> Table<C> {
 
     /// What is known of a run that begins, and was to begin at an instant of the wall clock: when it was due, its jitter added;
     /// for one that follows, when the run before it ended.
+    #[inline]
     fn facts(
         &self,
         id: JobId,
@@ -525,6 +527,7 @@ impl<C> Table<C> {
     }
 
     /// An attempt begins: it takes its limits, and a run counts.
+    #[inline]
     fn begin(
         &mut self,
         id: JobId,
@@ -596,6 +599,7 @@ impl<C> Table<C> {
     }
 
     /// Takes a job's body out, to be called.
+    #[inline]
     fn taken(&mut self, id: JobId, attempt: Attempt, merged: bool) -> Option<Step<C>> {
         let job = self.get_mut(id)?;
         let body = match job.body.take()? {
