@@ -26,9 +26,12 @@
 //!
 //! What is where: [`Schedule`] is the *when* alone, a plain value built in words ([`When`]), from cron text or from plain
 //! text. [`Scheduler`] runs jobs and gives a [`JobHandle`] on each. [`Run`] is what a job is told, [`Outcome`] what it may
-//! say. [`Missed`] says what becomes of missed occurrences. [`ManualClock`] is for tests. [`Event`] is for those who watch.
+//! say. [`Missed`] says what becomes of missed occurrences, [`Overlap`] of those that come while a run goes on. What takes
+//! long runs in steps ([`When::do_steps`]), in the background ([`When::background`]) on a [`Pool`] or an [`Executor`] of the
+//! host's, or as a future ([`When::do_future`]). [`ManualClock`] is for tests. [`Event`], [`Why`] and [`Lateness`] are for
+//! those who watch.
 //!
-//! Features, off by default: `chrono-tz` (zones by name), `serde` (schedules and zones as text).
+//! Features, off by default: `chrono-tz` (zones by name), `serde` (schedules and zones as text), `tokio` (`do_async`).
 
 #![warn(unreachable_pub)]
 
