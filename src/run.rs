@@ -234,7 +234,7 @@ impl fmt::Debug for RunView {
     }
 }
 
-/// How far a run has come, as it said by [`Run::progress`](crate::Run::progress).
+/// How far a run has come, as it said by [`RunView::progress`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
