@@ -8,7 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::ClockChange;
-use crate::job::{JobId, RunEnd, label};
+use crate::id::{JobId, label};
+use crate::job::{Blocked, RunEnd};
 use crate::run::RunFacts;
 
 /// Something that happened. `Display` gives one line, for logs.
@@ -169,22 +170,6 @@ pub enum Event {
     },
 }
 
-/// What holds back a job that is due.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Blocked {
-    /// Its condition does not hold: `when`.
-    Condition,
-    /// It may not start at this time of day: `run_between`.
-    Window,
-    /// Its last run started too short a time ago: `spacing`.
-    Spacing,
-    /// Other runs hold the limit of this name: `mutex`, `at_most`, `rate`.
-    Limit(Arc<str>),
-    /// The executor has no room.
-    PoolFull,
-}
-
 /// Why occurrences were dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -292,18 +277,6 @@ impl fmt::Display for Failure {
             write!(f, ", attempt {attempt}")?;
         }
         f.write_str(")")
-    }
-}
-
-impl fmt::Display for Blocked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Blocked::Condition => f.write_str("its condition does not hold"),
-            Blocked::Window => f.write_str("it may not start at this time of day"),
-            Blocked::Spacing => f.write_str("its last run started too short a time ago"),
-            Blocked::Limit(name) => write!(f, "the limit {name:?} is reached"),
-            Blocked::PoolFull => f.write_str("the executor has no room"),
-        }
     }
 }
 

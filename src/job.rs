@@ -8,23 +8,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::error::Error;
-use crate::event::Blocked;
+use crate::id::{JobId, label};
 use crate::run::Progress;
 use crate::schedule::Schedule;
 use crate::sync::{Mutex, OnceLock};
-
-/// Which job: unlike any other of its scheduler, now or later.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct JobId {
-    pub(crate) order: u64,
-    pub(crate) slot: u32,
-}
-
-impl fmt::Display for JobId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&self.order, f)
-    }
-}
 
 /// What a scheduler does for the holders of handles.
 pub(crate) trait Control: Send + Sync {
@@ -108,11 +95,6 @@ impl<T> fmt::Display for JobHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&label(self.id, self.name.as_deref()))
     }
-}
-
-/// A job as texts name it.
-pub(crate) fn label(id: JobId, name: Option<&str>) -> String {
-    name.map_or_else(|| format!("job {id}"), str::to_owned)
 }
 
 impl<T> JobHandle<T> {
@@ -323,6 +305,34 @@ pub struct JobSnapshot {
     pub held_back: Option<Blocked>,
     /// How far that run has come, if it says so.
     pub progress: Option<Progress>,
+}
+
+/// What holds back a job that is due.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Blocked {
+    /// Its condition does not hold: `when`.
+    Condition,
+    /// It may not start at this time of day: `run_between`.
+    Window,
+    /// Its last run started too short a time ago: `spacing`.
+    Spacing,
+    /// Other runs hold the limit of this name: `mutex`, `at_most`, `rate`.
+    Limit(Arc<str>),
+    /// The executor has no room.
+    PoolFull,
+}
+
+impl fmt::Display for Blocked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Blocked::Condition => f.write_str("its condition does not hold"),
+            Blocked::Window => f.write_str("it may not start at this time of day"),
+            Blocked::Spacing => f.write_str("its last run started too short a time ago"),
+            Blocked::Limit(name) => write!(f, "the limit {name:?} is reached"),
+            Blocked::PoolFull => f.write_str("the executor has no room"),
+        }
+    }
 }
 
 impl JobSnapshot {

@@ -41,6 +41,7 @@ mod error;
 mod event;
 mod executor;
 mod global;
+mod id;
 mod job;
 mod policy;
 mod queue;
@@ -55,13 +56,14 @@ mod text;
 pub use builder::{Alone, Deadline, Every, When};
 pub use clock::{Clock, ClockChange, ManualClock, SystemClock};
 pub use error::{CronError, Error, Field, TextError};
-pub use event::{Blocked, DropReason, Event, Failure, FailureKind, RemoveReason};
+pub use event::{DropReason, Event, Failure, FailureKind, RemoveReason};
 pub use executor::{Executor, Pool, Work};
 pub use global::{
     clear, cron, default_scheduler, every, every_period, following, idle, jobs, next_run, once_after, once_at, run_all,
     run_pending, run_pending_within, schedule,
 };
-pub use job::{JobHandle, JobId, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
+pub use id::JobId;
+pub use job::{Blocked, JobHandle, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
 pub use policy::{Backoff, Missed, Overlap};
 pub use run::{BoxError, JobResult, LateBy, Outcome, Progress, RunFacts, RunView};
 pub use schedule::{Dialect, OnFold, OnGap, Schedule, Shift, Trigger, Upcoming, Zone};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::Clock;
-use crate::job::JobId;
+use crate::id::{JobId, label};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -47,7 +47,7 @@ pub struct RunFacts {
 impl RunFacts {
     /// The job's name, or `job 7` if it has none; for logs.
     pub fn label(&self) -> String {
-        crate::job::label(self.id, self.name.as_deref())
+        label(self.id, self.name.as_deref())
     }
 
     /// Whether it makes up for what was due at an instant, in nanoseconds.

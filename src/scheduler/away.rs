@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::entry::{Called, Launcher, Value};
+use super::run::{Called, Value};
 use super::{Shared, drop_quietly, message};
 use crate::clock::Clock;
 use crate::executor::{Executor, Work};
@@ -28,6 +28,9 @@ pub(crate) struct Away {
     pub(super) serial: u64,
     pub(super) home: Option<Weak<dyn Home>>,
 }
+
+/// How a job in the background is set going. What finds no room comes back.
+pub(super) type Launcher = Arc<dyn Fn(Away) -> Result<(), Work> + Send + Sync>;
 
 /// Where runs come back to.
 pub(super) trait Home: Send + Sync {

@@ -4,12 +4,14 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{Followed, Inline, Job, Live, On, State, Value, Waiting};
+use super::entry::{Followed, Inline, Job, Live, On, State, Waiting};
+use super::run::Value;
 use super::step::Attempt;
 use super::table::{AFTER_ALL_JOBS, Table};
 use crate::clock::Now;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
-use crate::job::{JobId, LastRun, RunEnd};
+use crate::id::JobId;
+use crate::job::{LastRun, RunEnd};
 use crate::policy::{Due, Missed, Overlap};
 use crate::schedule::{Schedule, from_nanos, to_nanos};
 

@@ -1,35 +1,24 @@
 //! A job as the table holds it: its plan, its rules, the runs that go on and those that wait.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Run;
-use super::away::Away;
+use super::away::Launcher;
 use super::limits::LimitId;
 use super::plan::{Plan, Scale};
+use super::run::{Called, Run, Value};
 use crate::clock::Now;
-use crate::event::{Blocked, DropReason, Failure};
-use crate::executor::Work;
-use crate::job::{Epitaph, JobId, JobSnapshot, LastRun, Stats};
+use crate::event::{DropReason, Failure};
+use crate::id::JobId;
+use crate::job::{Blocked, Epitaph, JobSnapshot, LastRun, Stats};
 use crate::policy::{Backoff, Due, Missed, Overlap};
 use crate::queue::Rank;
-use crate::run::{LateBy, Outcome, RunFacts, Signals};
+use crate::run::{LateBy, RunFacts, Signals};
 use crate::schedule::{Schedule, Zone, from_nanos, length};
-
-/// What a run returned, for those that follow.
-pub(super) type Value = Arc<dyn Any + Send + Sync>;
-
-/// How a call of a job went: its outcome and value, or its error. Its own value is kept by the closure and handed on.
-pub(super) type Called = Result<(Outcome, Option<Value>), Arc<dyn StdError + Send + Sync>>;
 
 /// What a job on the polling thread does, given the value of the run that it follows.
 pub(super) type Inline<C> = Box<dyn FnMut(&mut Run<'_, C>, Option<Value>) -> Called + Send>;
-
-/// How a job in the background is set going. What finds no room comes back.
-pub(super) type Launcher = Arc<dyn Fn(Away) -> Result<(), Work> + Send + Sync>;
 
 pub(super) enum Body<C> {
     Inline(Inline<C>),

@@ -8,13 +8,15 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::away::{JobFuture, on_executor, value_of};
-use super::entry::{All, Body, Chain, Join, On, Value};
+use super::entry::{All, Body, Chain, Join, On};
 use super::options::{Options, Place, job_options};
 use super::register::{InBackground, Kept, OnPoll, entry, future_body};
+use super::run::Value;
 use super::{Run, Scheduler};
 use crate::error::Error;
 use crate::event::Failure;
-use crate::job::{Control, JobHandle, JobId, LastRun};
+use crate::id::JobId;
+use crate::job::{Control, JobHandle, LastRun};
 use crate::run::{BoxError, JobResult, RunView};
 use crate::schedule::length;
 

@@ -45,7 +45,8 @@ use crate::clock::{Changes, Clock, Look, Now, SystemClock, Watch, read_together}
 use crate::error::Error;
 use crate::event::{Event, RemoveReason};
 use crate::executor::{Executor, Pool};
-use crate::job::{Control, JobId, JobSnapshot, Jobs};
+use crate::id::JobId;
+use crate::job::{Control, JobSnapshot, Jobs};
 use crate::policy::{Backoff, Missed, Overlap};
 use crate::schedule::{Schedule, Trigger, Zone, from_nanos};
 use crate::sync::atomic::AtomicBool;

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use super::away::{Away, Home, How, Returned};
 use super::ending::{End, Restart};
-use super::entry::{Called, Inline, Live, Value};
+use super::entry::{Inline, Live};
+use super::run::{Called, Value};
 use super::step::{Attempt, Call, HandOver, Moment, Step, TimedOut};
 use super::{Run, Scheduler, Shared, drop_quietly, message};
 use crate::clock::Now;
 use crate::event::{Event, Failure, FailureKind, RemoveReason};
-use crate::job::{JobId, RunEnd};
+use crate::id::JobId;
+use crate::job::RunEnd;
 use crate::run::{Outcome, RunView, TimeLimit};
 use crate::schedule::{from_nanos, length, mix};
 use crate::sync::atomic::Ordering;

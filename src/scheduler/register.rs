@@ -7,10 +7,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::away::Launcher;
 use super::away::{JobFuture, on_executor, on_runtime};
-use super::entry::{Body, Called, Job, Launcher, Value};
+use super::entry::{Body, Job};
 use super::options::{Options, Place, job_options};
 use super::plan::Plan;
+use super::run::{Called, Value};
 use super::{Run, Scheduler, Shared};
 use crate::builder::When;
 use crate::clock::Now;

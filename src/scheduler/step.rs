@@ -9,13 +9,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{BlockedBy, Body, Condition, Followed, Inline, Launcher, Live, Rules, State, Value, Waiting};
+use super::away::Launcher;
+use super::entry::{BlockedBy, Body, Condition, Followed, Inline, Live, Rules, State, Waiting};
 use super::limits::{LimitId, ROOM};
 use super::plan::Plan;
+use super::run::Value;
 use super::table::{Errand, Table};
 use crate::clock::Now;
 use crate::event::{DropReason, Event, RemoveReason};
-use crate::job::JobId;
+use crate::id::JobId;
 use crate::policy::{Due, Overlap, Verdict};
 use crate::queue::Rank;
 use crate::run::{LateBy, RunFacts, Signals};

@@ -9,8 +9,9 @@ use super::Scheduler;
 use super::entry::{BlockedBy, Job, State};
 use super::table::Table;
 use crate::clock::Now;
-use crate::event::{Blocked, DropReason};
-use crate::job::{JobHandle, JobId, LastRun};
+use crate::event::DropReason;
+use crate::id::JobId;
+use crate::job::{Blocked, JobHandle, LastRun};
 use crate::schedule::{Schedule, from_nanos, to_nanos};
 
 /// Why a job is not running now, or did not run for an instant: see [`Scheduler::why`]. `Display` gives one line.
