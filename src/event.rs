@@ -236,6 +236,18 @@ pub enum FailureKind {
     Lost,
 }
 
+impl FailureKind {
+    /// How a run ends whose last attempt ended so.
+    pub(crate) fn end(&self) -> RunEnd {
+        match self {
+            FailureKind::Panic(_) => RunEnd::Panicked,
+            FailureKind::TimedOut(_) => RunEnd::TimedOut,
+            FailureKind::Lost => RunEnd::Lost,
+            FailureKind::Error(_) | FailureKind::Retry => RunEnd::Failed,
+        }
+    }
+}
+
 impl fmt::Display for FailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::id::{JobId, label};
 use crate::run::Progress;
 use crate::schedule::Schedule;
-use crate::sync::{Mutex, OnceLock};
+use crate::sync::Mutex;
 
 /// What a scheduler does for the holders of handles.
 pub(crate) trait Control: Send + Sync {
@@ -27,7 +27,7 @@ pub(crate) trait Control: Send + Sync {
 pub(crate) struct Results<T> {
     pub(crate) value: Mutex<Option<Arc<T>>>,
     pub(crate) error: Mutex<Option<Arc<dyn StdError + Send + Sync>>>,
-    pub(crate) end: OnceLock<(Stats, Option<LastRun>)>,
+    pub(crate) end: Mutex<Option<(Stats, Option<LastRun>)>>,
 }
 
 impl<T> Results<T> {
@@ -53,7 +53,7 @@ impl<T> Results<T> {
 
 impl<T> Default for Results<T> {
     fn default() -> Self {
-        Results { value: Mutex::default(), error: Mutex::default(), end: OnceLock::new() }
+        Results { value: Mutex::default(), error: Mutex::default(), end: Mutex::default() }
     }
 }
 
@@ -64,7 +64,7 @@ pub(crate) trait Epitaph: Send + Sync {
 
 impl<T: Send + Sync> Epitaph for Results<T> {
     fn write(&self, stats: Stats, last: Option<LastRun>) {
-        let _ = self.end.set((stats, last));
+        *self.end.lock() = Some((stats, last));
     }
 }
 
@@ -169,7 +169,7 @@ impl<T> JobHandle<T> {
     pub fn last_run(&self) -> Option<LastRun> {
         match self.snapshot() {
             Some(job) => job.last_run,
-            None => self.results.end.get()?.1.clone(),
+            None => self.results.end.lock().as_ref()?.1.clone(),
         }
     }
 
@@ -177,7 +177,7 @@ impl<T> JobHandle<T> {
     pub fn stats(&self) -> Stats {
         match self.snapshot() {
             Some(job) => job.stats,
-            None => self.results.end.get().map(|end| end.0).unwrap_or_default(),
+            None => self.results.end.lock().as_ref().map(|end| end.0).unwrap_or_default(),
         }
     }
 
@@ -226,6 +226,20 @@ pub struct Stats {
     pub total: Duration,
     /// How long the longest took.
     pub longest: Duration,
+}
+
+impl Stats {
+    /// Counts a run that ended.
+    pub(crate) fn count(&mut self, run: &LastRun) {
+        self.runs += 1;
+        self.errors += u64::from(matches!(run.end, RunEnd::Failed | RunEnd::Lost));
+        self.panics += u64::from(run.end == RunEnd::Panicked);
+        self.timeouts += u64::from(run.end == RunEnd::TimedOut);
+        self.stopped += u64::from(run.end == RunEnd::Stopped);
+        self.folded = self.folded.saturating_add(run.folded - 1);
+        self.total = self.total.saturating_add(run.took);
+        self.longest = self.longest.max(run.took);
+    }
 }
 
 /// A run that ended.

@@ -37,13 +37,13 @@ impl Queue {
         self.places.get(slot as usize).is_some_and(|place| *place != ABSENT)
     }
 
-    /// How many entries are due by an instant, counted no further than `most`: only those are looked at, and their children.
-    fn due(&self, by: i64, most: usize) -> usize {
-        let mut found = 0;
+    /// The entries that are due by an instant, `most` of them at most: only those are looked at, and their children.
+    fn due(&self, by: i64, most: usize) -> Vec<u32> {
+        let mut found = Vec::new();
         let mut open = vec![0];
-        while let Some(place) = open.pop().filter(|_| found < most) {
-            if self.heap.get(place).is_some_and(|(rank, _)| rank.due <= by) {
-                found += 1;
+        while let Some(place) = open.pop().filter(|_| found.len() < most) {
+            if let Some((_, slot)) = self.heap.get(place).filter(|(rank, _)| rank.due <= by) {
+                found.push(*slot);
                 open.extend(place * CHILDREN + 1..=place * CHILDREN + CHILDREN);
             }
         }
@@ -164,8 +164,10 @@ impl Timeline {
         self.plain.contains(slot) || self.due.contains(slot)
     }
 
-    pub(crate) fn due(&self, by: i64, most: usize) -> usize {
-        self.plain.due(by, most) + self.due.due(by, most)
+    pub(crate) fn due(&self, by: i64, most: usize) -> Vec<u32> {
+        let mut due = self.plain.due(by, most);
+        due.append(&mut self.due.due(by, most));
+        due
     }
 
     /// Puts a slot in, or moves it, or takes it out.
@@ -203,7 +205,7 @@ mod tests {
             let first = model.iter().map(|(slot, rank)| (*rank, *slot)).min();
             assert_eq!(queue.first(), first, "step {step}");
             let due = model.values().filter(|rank| rank.due <= 20).count();
-            assert_eq!(queue.due(20, 5), due.min(5), "step {step}");
+            assert_eq!(queue.due(20, 5).len(), due.min(5), "step {step}");
             assert_eq!(queue.rank_of(slot), model.get(&slot).copied(), "step {step}");
         }
     }

@@ -574,11 +574,12 @@ impl Schedule {
 
     /// The instant of a schedule that has only one.
     pub(crate) fn single_instant(&self, registered: i64) -> Option<i64> {
-        match (&self.spec().rhythm, self.spec().until) {
-            (Rhythm::Once(at), None) => Some(*at),
-            (Rhythm::After(delay), None) => registered.checked_add(*delay).filter(|at| *at < LATEST),
-            _ => None,
-        }
+        let at = match &self.spec().rhythm {
+            Rhythm::Once(at) => *at,
+            Rhythm::After(delay) => registered.checked_add(*delay).filter(|at| *at < LATEST)?,
+            _ => return None,
+        };
+        self.spec().until.is_none_or(|until| at <= until).then_some(at)
     }
 
     pub(crate) fn is_reboot(&self) -> bool {

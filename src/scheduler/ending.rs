@@ -4,16 +4,17 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{Followed, Inline, Job, Live, On, State, Waiting};
+use super::entry::{Followed, Inline, Live, On, State, Waiting};
+use super::plan::Scale;
 use super::run::Value;
 use super::step::Attempt;
-use super::table::{AFTER_ALL_JOBS, Table};
+use super::table::{AFTER_ALL_JOBS, Departed, Table};
 use crate::clock::Now;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::id::JobId;
 use crate::job::{LastRun, RunEnd};
 use crate::policy::{Due, Missed, Overlap};
-use crate::schedule::{Schedule, from_nanos, to_nanos};
+use crate::schedule::{from_nanos, to_nanos};
 
 /// Of runs to follow no more wait than this, unless the job says otherwise.
 const MOST_TO_FOLLOW: usize = 1000;
@@ -27,16 +28,8 @@ pub(super) struct End {
     pub(super) failure: Option<Failure>,
     /// Whether it took its job off the schedule.
     pub(super) cancels: bool,
-    pub(super) restart: Option<Restart>,
     /// When it ended, in elapsed time.
     pub(super) ended: i64,
-}
-
-/// A schedule that counts from the end of the run: its new anchor and next occurrence.
-pub(super) struct Restart {
-    pub(super) schedule: Schedule,
-    pub(super) registered: i64,
-    pub(super) next: Option<i64>,
 }
 
 impl<C> Table<C> {
@@ -58,26 +51,29 @@ impl<C> Table<C> {
 
     /// A run has more to do, from an instant of elapsed time on.
     pub(super) fn yielded(&mut self, id: JobId, attempt: Attempt, again: i64) {
-        if self.get(id).is_some_and(Job::is_away) {
-            let turn = attempt.facts.turn;
-            return self.goes_on(id, attempt, State::Again { again, turn });
-        }
         self.turns += 1;
         let order = AFTER_ALL_JOBS + self.turns;
         self.goes_on(id, attempt, State::Yielded { again, order });
     }
 
     /// A run that failed is to be tried again, if there is still reason to. If not, the attempt comes back.
-    pub(super) fn failed(&mut self, id: JobId, mut attempt: Attempt, wait: i64, ended: i64) -> Option<Attempt> {
+    pub(super) fn failed(
+        &mut self,
+        id: JobId,
+        mut attempt: Attempt,
+        failure: Failure,
+        wait: i64,
+        ended: i64,
+    ) -> Option<(Attempt, Failure)> {
         if self.closed || self.get(id).is_none() {
-            return Some(attempt);
+            return Some((attempt, failure));
         }
         let facts = &attempt.facts;
         let (name, due, next) = (facts.name.clone(), facts.due, facts.attempt.saturating_add(1));
         self.tell(|_| Event::Retried { id, name, due, attempt: next, wait: Duration::from_nanos(wait.unsigned_abs()) });
         attempt.ends = None;
         attempt.took = Duration::ZERO;
-        self.goes_on(id, attempt, State::Again { again: ended.saturating_add(wait), turn: 0 });
+        self.goes_on(id, attempt, State::Again { again: ended.saturating_add(wait), failure: Box::new(failure) });
         None
     }
 
@@ -93,48 +89,75 @@ impl<C> Table<C> {
         self.hold(id);
     }
 
-    /// Gives up a run that goes on: it ends as stopped.
+    /// Gives up a run that goes on: it ends as stopped. Its job stays, whatever else there is of it.
     pub(super) fn give_up(&mut self, id: JobId, place: usize, now: Now) {
-        let Some(job) = self.get_mut(id) else { return };
+        let Some((attempt, state)) = self.drawn(id, place, now) else { return };
+        let (end, ended) = (RunEnd::Stopped, now.elapsed);
+        if let State::Again { failure, .. } = state {
+            self.after.failures.push(*failure);
+        }
+        self.record(End { attempt, end, value: None, failure: None, cancels: false, ended });
+    }
+
+    /// Ends a run without a further attempt, as the last one failed. Its job stays.
+    pub(super) fn end_as_failed(&mut self, id: JobId, place: usize, now: Now) {
+        let Some((attempt, state)) = self.drawn(id, place, now) else { return };
+        let State::Again { failure, .. } = state else { return };
+        self.after.failures.push((*failure).clone());
+        let (end, ended) = (failure.kind.end(), now.elapsed);
+        self.record(End { attempt, end, value: None, failure: Some(*failure), cancels: false, ended });
+    }
+
+    /// Takes a run out that goes on.
+    fn drawn(&mut self, id: JobId, place: usize, now: Now) -> Option<(Attempt, State)> {
+        let job = self.get_mut(id)?;
         let live = job.live.swap_remove(place);
-        let (rules, counts_from_end) = (job.rules.clone(), job.counts_from_end());
+        let rules = job.rules.clone();
         self.let_go(&live, rules.as_ref().map_or(&[], |rules| &rules.limits), now);
-        let Live { facts, after, started, took, ends, .. } = live;
-        let attempt = Attempt { facts, after, started, took, ends, rules, counts_from_end };
-        let (value, failure, restart) = (None, None, None);
-        let end = RunEnd::Stopped;
-        self.finish(End { attempt, end, value, failure, cancels: false, restart, ended: now.elapsed });
+        let Live { facts, after, started, took, ends, state, .. } = live;
+        Some((Attempt { facts, after, started, took, ends, rules }, state))
     }
 
     /// A run is over: it is counted, those that follow are set off, and its job goes on or leaves.
     #[inline]
     pub(super) fn finish(&mut self, end: End) {
-        let End { attempt, end, value, failure, cancels, restart, ended } = end;
+        let (id, cancels) = (end.attempt.facts.id, end.cancels);
+        self.record(end);
+        if cancels {
+            self.remove(id, RemoveReason::ByItself);
+        } else {
+            self.remove_if_over(id);
+        }
+    }
+
+    #[inline]
+    fn record(&mut self, end: End) {
+        let End { attempt, end, value, failure, cancels, ended } = end;
         let Attempt { facts, after, started, took, rules, .. } = attempt;
         self.after.followed.extend(after);
         let id = facts.id;
         if self.observed {
             self.after.events.push(Event::Ended { run: facts.clone(), end, took });
         }
-        let Some(job) = self.get_mut(id) else { return };
-        job.stats.runs += 1;
-        job.stats.errors += u64::from(matches!(end, RunEnd::Failed | RunEnd::Lost));
-        job.stats.panics += u64::from(end == RunEnd::Panicked);
-        job.stats.timeouts += u64::from(end == RunEnd::TimedOut);
-        job.stats.stopped += u64::from(end == RunEnd::Stopped);
-        job.stats.folded = job.stats.folded.saturating_add(facts.folded - 1);
-        job.stats.total = job.stats.total.saturating_add(took);
-        job.stats.longest = job.stats.longest.max(took);
         let (late, folded, attempt) = (facts.late, facts.folded, facts.attempt);
         let last = LastRun { due: facts.due, started: from_nanos(started), took, late, folded, attempt, end };
-        let counted_anew = restart.is_some();
-        // It may have been given another schedule meanwhile.
-        let restart = restart.filter(|restart| job.plan.as_ref().is_some_and(|plan| plan.schedule.is_same(&restart.schedule)));
-        if let (Some(restart), Some(plan)) = (restart, &mut job.plan) {
-            plan.registered = restart.registered;
-            job.searched = restart.registered;
-            job.next = restart.next;
+        let now = self.watch.last();
+        let Some(job) = self.get_mut(id) else { return self.record_of_departed(id, last) };
+        job.stats.count(&last);
+        let mut counts_anew = false;
+        if let Some(plan) = job.plan.as_mut().filter(|plan| plan.schedule.spec().after_completion) {
+            counts_anew = true;
+            let from = if plan.scale == Scale::Elapsed { ended } else { ended.saturating_add(now.ahead()) };
+            plan.restarted(from);
+            job.searched = from;
+            if plan.schedule.has_callbacks() {
+                let ask = (id, plan.clone(), from);
+                self.after.asks.push(ask);
+            } else {
+                job.next = plan.next(from);
+            }
         }
+        let Some(job) = self.get_mut(id) else { return };
         let bad = end.is_failure();
         job.failures = if bad {
             job.failures.saturating_add(1)
@@ -145,7 +168,7 @@ impl<C> Table<C> {
         };
         let failures = job.failures;
         let pauses = bad && rules.as_ref().and_then(|rules| rules.pause_after).is_some_and(|most| failures >= most);
-        let goes_on = counted_anew || !job.waiting.is_empty() || !job.live.is_empty() || rules.is_some();
+        let goes_on = counts_anew || !job.waiting.is_empty() || !job.live.is_empty() || rules.is_some();
         let goes_on = goes_on || job.plan.as_ref().is_some_and(|plan| matches!(plan.missed, Missed::RunAll { .. }));
         let name = facts.name.clone();
         if !job.followers.is_empty() {
@@ -162,17 +185,23 @@ impl<C> Table<C> {
         let Some(job) = self.get_mut(id) else { return };
         job.last = Some(last);
         if cancels {
-            self.remove(id, RemoveReason::ByItself);
             return;
         }
-        if pauses {
+        if pauses && !job.paused {
             self.pause(id);
             self.tell(|_| Event::Paused { id, name, failures });
         }
         if goes_on {
             self.requeue(id);
         }
-        self.remove_if_over(id);
+    }
+
+    /// Counts the run of a job that was removed while it was being called.
+    fn record_of_departed(&mut self, id: JobId, last: LastRun) {
+        let Some(place) = self.departed.iter().position(|departed| departed.id == id) else { return };
+        let Departed { mut stats, epitaph, .. } = self.departed.swap_remove(place);
+        stats.count(&last);
+        epitaph.write(stats, Some(last));
     }
 
     /// A job that follows learns of a run's end.
@@ -194,13 +223,14 @@ impl<C> Table<C> {
             let Some(set) = set else { return self.after.followed.push(followed) };
             self.after.followed.push(std::mem::replace(&mut followed, set));
         }
-        let Some(job) = self.get_mut(id) else { return };
+        let Some(job) = self.get(id) else { return };
         let delay = job.chain.as_ref().and_then(|chain| chain.delay);
         let due = to_nanos(&effect.facts.due);
         let ready = match delay {
             Some(delay) => effect.ended.saturating_add(delay),
-            None => due.saturating_sub(now.ahead()).min(now.elapsed),
+            None => due.saturating_sub(now.ahead()).min(self.poll_at),
         };
+        let Some(job) = self.get_mut(id) else { return };
         let most = match job.overlap() {
             Some(Overlap::Queue { most }) => most as usize,
             _ => MOST_TO_FOLLOW,
@@ -220,11 +250,14 @@ impl<C> Table<C> {
         let now = self.watch.last().elapsed;
         let Some(job) = self.get_mut(id) else { return false };
         job.paused = true;
-        job.holds = false;
+        job.holds = 0;
         job.held_by = None;
         let limits = job.rules.clone();
-        self.clear_waiting(id);
-        self.unblock(id);
+        // A run at the first poll is its schedule, not besides it.
+        if !job.plan.as_ref().is_some_and(|plan| plan.schedule.is_reboot()) {
+            self.clear_waiting(id);
+        }
+        self.release_from_block(id);
         limits.iter().flat_map(|rules| rules.limits.iter()).for_each(|limit| self.call(*limit, now));
         self.requeue(id);
         true

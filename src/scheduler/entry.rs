@@ -87,8 +87,8 @@ pub(super) struct Job<C> {
     pub(super) chain: Option<Box<Chain>>,
     pub(super) followers: Vec<JobId>,
     pub(super) block: Option<Box<Block>>,
-    /// Its condition was found to hold, for the run that is about to start.
-    pub(super) holds: bool,
+    /// In which poll its condition was last found to hold.
+    pub(super) holds: u64,
     /// What held back the run that is about to start.
     pub(super) held_by: Option<LateBy>,
     /// How many runs in a row ended badly.
@@ -121,10 +121,10 @@ pub(super) enum State {
         order: u64,
     },
     Away(Arc<Signals>),
-    /// It begins again from this instant of elapsed time on: with a further attempt, or, in the background, another turn.
+    /// An attempt failed so, and the next one begins from this instant of elapsed time on.
     Again {
         again: i64,
-        turn: u32,
+        failure: Box<Failure>,
     },
 }
 
@@ -238,7 +238,7 @@ impl<C> Job<C> {
             chain: None,
             followers: Vec::new(),
             block: None,
-            holds: false,
+            holds: 0,
             held_by: None,
             failures: 0,
             unrun: VecDeque::new(),
@@ -283,8 +283,9 @@ impl<C> Job<C> {
         self.plan.as_ref().map_or(Scale::Wall, |plan| plan.scale)
     }
 
-    pub(super) fn counts_from_end(&self) -> bool {
-        self.plan.as_ref().is_some_and(|plan| plan.schedule.spec().after_completion)
+    /// Until when by the wall clock runs may start.
+    pub(super) fn until(&self) -> Option<i64> {
+        self.plan.as_ref().and_then(|plan| plan.schedule.spec().until)
     }
 
     /// Puts a run by hand in front of what waits; of a job that follows, the first that waits is let on.
@@ -297,6 +298,7 @@ impl<C> Job<C> {
             }
         } else if let Some(asked) = self.waiting.iter_mut().find(|waiting| waiting.by_hand) {
             asked.ready = ready;
+            asked.due = Due::only(now.wall);
         } else {
             self.waiting.push_front(Waiting { due: Due::only(now.wall), ready, by_hand: true, after: None });
         }

@@ -164,9 +164,17 @@ impl Limits {
         self.limits[id as usize].name.clone()
     }
 
-    /// The first of these limits that lets nothing through now.
-    pub(super) fn shut(&self, ids: &[LimitId], now: i64) -> Option<LimitId> {
-        ids.iter().copied().find(|id| self.limits[*id as usize].room(now).is_err())
+    /// The first of these limits that lets no run of this rank through now: it is reached, or what room there is is for those
+    /// in line before it.
+    pub(super) fn shut(&self, ids: &[LimitId], rank: Rank, now: i64) -> Option<LimitId> {
+        let is_shut = |id: &LimitId| {
+            let limit = &self.limits[*id as usize];
+            match limit.room(now) {
+                Ok(room) => limit.waiting.range(..(rank, 0)).take(room).count() >= room,
+                Err(_) => true,
+            }
+        };
+        ids.iter().copied().find(is_shut)
     }
 
     /// A run starts.
@@ -200,6 +208,11 @@ impl Limits {
         self.limits[ROOM as usize].full_until = Some(now.saturating_add(NO_ROOM_FOR));
     }
 
+    /// Until when the executor is left alone, if it had no room.
+    pub(super) fn full_until(&self, now: i64) -> Option<i64> {
+        self.limits[ROOM as usize].full_until.filter(|until| *until > now)
+    }
+
     pub(super) fn room_may_be_free(&mut self) {
         self.limits[ROOM as usize].full_until = None;
     }
@@ -212,7 +225,8 @@ impl Limits {
         self.limits[id as usize].waiting.remove(&(rank, slot));
     }
 
-    /// The first in line whom a limit lets on, each with the instant from when on. They stay in line until they come for it.
+    /// The first in line whom a limit lets on, each with the instant from when on, which is that of its due time if it may
+    /// come at once: it does not lose its place to what came due later. They stay in line until they come for it.
     pub(super) fn called(&self, id: LimitId, now: i64) -> impl Iterator<Item = (u32, i64)> + use<> {
         let limit = &self.limits[id as usize];
         let (most, from) = match limit.room(now) {
@@ -220,7 +234,10 @@ impl Limits {
             Err(from) => (1, from),
         };
         let first: Vec<(u32, i64)> = match from {
-            Some(from) if !limit.waiting.is_empty() => limit.waiting.iter().take(most).map(|(_, slot)| (*slot, from)).collect(),
+            Some(from) if !limit.waiting.is_empty() => {
+                let at = |rank: &Rank| if from <= now { rank.due.min(now) } else { from };
+                limit.waiting.iter().take(most).map(|(rank, slot)| (*slot, at(rank))).collect()
+            }
             _ => Vec::new(),
         };
         first.into_iter()
@@ -231,13 +248,17 @@ impl Limits {
 mod tests {
     use super::*;
 
+    fn rank(due: i64) -> Rank {
+        Rank { due, priority: 0, order: 1 }
+    }
+
     #[test]
     fn a_rate_counts_the_starts_of_every_window() {
         let mut limits = Limits::default();
         let ids = limits.join(&[("api".into(), Allows::Rate(2, 10))], 0).unwrap();
         let mut starts = Vec::new();
         for now in 0..100 {
-            while limits.shut(&ids, now).is_none() {
+            while limits.shut(&ids, rank(now), now).is_none() {
                 limits.take(&ids, now);
                 limits.give_back(&ids, true, now);
                 starts.push(now);
@@ -249,6 +270,20 @@ mod tests {
         assert_eq!(limits.names.len(), 1, "its starts still count");
         let other = limits.join(&[("other".into(), Allows::AtOnce(3))], 105).unwrap();
         assert_eq!(limits.names.len(), 1, "nobody names it any more");
-        assert!(limits.shut(&other, 105).is_none());
+        assert!(limits.shut(&other, rank(105), 105).is_none());
+    }
+
+    #[test]
+    fn who_waits_is_not_overtaken() {
+        let mut limits = Limits::default();
+        let ids = limits.join(&[("db".into(), Allows::AtOnce(1))], 0).unwrap();
+        limits.take(&ids, 0);
+        limits.wait(ids[0], rank(5), 7);
+        limits.give_back(&ids, true, 9);
+        assert_eq!(limits.called(ids[0], 9).collect::<Vec<_>>(), [(7, 5)]);
+        assert!(limits.shut(&ids, rank(6), 9).is_some());
+        assert!(limits.shut(&ids, rank(4), 9).is_none());
+        limits.leave_line(ids[0], rank(5), 7);
+        assert!(limits.shut(&ids, rank(6), 9).is_none());
     }
 }

@@ -54,7 +54,7 @@ use crate::sync::{Condvar, Mutex, OnceLock, RwLock};
 use entry::Job;
 use limits::Allows;
 use observe::{Observer, Subscription};
-use plan::Plan;
+use plan::{Plan, Scale};
 use table::Table;
 use wait::Alarm;
 
@@ -324,8 +324,12 @@ impl<C> Shared<C> {
             after.jobs.into_iter().for_each(drop_quietly);
             after.runs.into_iter().for_each(drop_quietly);
             after.followed.into_iter().for_each(drop_quietly);
+            after.failures.into_iter().for_each(drop_quietly);
             after.wakers.into_iter().for_each(|waker| drop_quietly(catch_unwind(AssertUnwindSafe(|| waker.wake()))));
             self.tell(&after.events);
+            for (id, plan, from) in after.asks {
+                self.ask(id, plan, from, false);
+            }
         }
         if asked {
             self.changed.notify_all();
@@ -338,6 +342,13 @@ impl<C> Shared<C> {
             }
         }
         result
+    }
+
+    /// Asks a schedule with the lock free, and sets its job's next occurrence. One of the user's own that panics ends here; its
+    /// job says so when it is next asked.
+    fn ask(&self, id: JobId, plan: Plan, from: i64, reanchored: bool) {
+        let next = catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None);
+        self.with(|table| table.found(id, &plan.schedule, from, next, reanchored));
     }
 
     /// Takes a job in. One that is refused is dropped with the lock free, since it holds what is the user's.
@@ -382,9 +393,7 @@ impl<C> Shared<C> {
         if changes.stepped != 0 {
             let asked = self.table.lock().stepped(changes, now);
             for (id, plan, from, reanchored) in asked {
-                // A schedule of the user's own that panics ends here; its job says so when it is next asked.
-                let next = catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None);
-                self.with(|table| table.found(id, &plan.schedule, from, next, reanchored));
+                self.ask(id, plan, from, reanchored);
             }
         }
         now
@@ -583,15 +592,23 @@ impl<C: 'static> Control for Shared<C> {
         if paused {
             return self.with(|table| table.pause(id));
         }
-        let plan = self.with(|table| {
-            let job = table.get_mut(id)?;
-            let was = std::mem::replace(&mut job.paused, false);
+        // A job that was not paused goes on as it does.
+        let resumed = self.with(|table| {
+            let Some(job) = table.get_mut(id) else { return Err(false) };
+            if !std::mem::replace(&mut job.paused, false) {
+                return Err(true);
+            }
             job.failures = 0;
-            Some(if was { job.plan.clone() } else { None })
+            Ok(job.plan.clone().map(|plan| (plan, job.last_due)))
         });
-        let Some(plan) = plan else { return false };
-        let next = plan.map(|plan| {
-            let from = plan.on_scale(now);
+        let plan = match resumed {
+            Ok(plan) => plan,
+            Err(there) => return there,
+        };
+        let next = plan.map(|(plan, last_due)| {
+            // What was run is not run again, also when the wall clock was set back.
+            let last_due = last_due.filter(|last| plan.scale == Scale::Wall && !table::is_wrong_before(*last, now));
+            let from = plan.on_scale(now).max(last_due.unwrap_or(i64::MIN));
             // A schedule of the user's own that panics ends here; its job says so when it is next asked.
             (from, catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None))
         });
@@ -614,7 +631,7 @@ impl<C: 'static> Control for Shared<C> {
                 return false;
             }
             job.ask_by_hand(now);
-            table.unblock(id);
+            table.release_from_block(id);
             table.asked(id);
             true
         })
@@ -630,13 +647,16 @@ impl<C: 'static> Control for Shared<C> {
         let plan = Plan::new(schedule, self.zone.clone(), seed, missed, grace, now);
         let next = register::first(&plan, now)?;
         self.with(|table| {
-            table.unblock(id);
+            table.release_from_block(id);
             let job = table.get_mut(id).ok_or(Error::JobGone)?;
             job.runs_left = plan.schedule.spec().times;
             job.searched = plan.on_scale(now);
-            job.holds = false;
+            job.holds = 0;
             job.held_by = None;
-            let at_once = plan.schedule.spec().immediately;
+            // What the old one was run or made up for says nothing of the new one.
+            job.last_due = None;
+            job.missed_until = i64::MIN;
+            let at_once = plan.schedule.spec().immediately || plan.schedule.is_reboot();
             job.next = next;
             job.plan = Some(plan);
             if at_once {

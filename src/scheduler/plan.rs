@@ -56,6 +56,11 @@ impl Plan {
         self.schedule.next(self.setting(), after)
     }
 
+    /// How many occurrences lie after an instant, up to another.
+    pub(super) fn count(&self, after: i64, until: i64) -> u64 {
+        self.schedule.count(self.setting(), after, until)
+    }
+
     pub(super) fn decide(&self, due: i64, now: Now) -> Verdict {
         crate::policy::decide(&self.schedule, self.setting(), self.missed, self.grace, due, self.on_scale(now))
     }
@@ -71,8 +76,8 @@ impl Plan {
         }
     }
 
-    /// The same plan, counted from now.
-    pub(super) fn restarted(&mut self, now: Now) {
-        self.registered = self.on_scale(now);
+    /// The same plan, counted from an instant on its scale.
+    pub(super) fn restarted(&mut self, at: i64) {
+        self.registered = at;
     }
 }

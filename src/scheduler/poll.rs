@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::away::{Away, Home, How, Returned};
-use super::ending::{End, Restart};
+use super::ending::End;
 use super::entry::{Inline, Live};
 use super::run::{Called, Value};
 use super::step::{Attempt, Call, HandOver, Moment, Step, TimedOut};
@@ -229,7 +229,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         let now = shared.now();
         let began = Duration::from_nanos(now.monotonic.unsigned_abs());
         let told = shared.with(|table| {
-            table.begin_poll();
+            table.begin_poll(now);
             let gap = now.elapsed.saturating_sub(table.polled);
             table.polled = now.elapsed;
             let late = table.first_due(now).map_or(0, |(due, _)| now.wall.saturating_sub(due)).min(gap);
@@ -284,9 +284,8 @@ impl<'a, C: 'static> Poll<'a, C> {
         for _ in 0..many {
             self.tick.returned += 1;
             self.came_back();
-            self.moved = true;
         }
-        if self.moved {
+        if many > 0 {
             self.read = shared.clock.monotonic();
         }
     }
@@ -301,21 +300,33 @@ impl<'a, C: 'static> Poll<'a, C> {
             let Some(errand) = table.away.remove(&serial) else { return back(None) };
             let id = errand.id;
             table.limits.room_may_be_free();
-            table.give_back(&errand.limits, true, now.elapsed);
-            table.call(super::limits::ROOM, now.elapsed);
             let live = table.get_mut(id).and_then(|job| {
                 let place = job.live.iter().position(|live| live.serial == serial)?;
-                Some((job.live.swap_remove(place), job.rules.clone(), job.counts_from_end()))
+                Some((job.live.swap_remove(place), job.rules.clone()))
             });
-            let Some((live, rules, counts_from_end)) = live else {
+            // A run that has more to do keeps what it holds.
+            if !(yields && live.is_some()) {
+                table.give_back(&errand.limits, true, now.elapsed);
+            }
+            table.call(super::limits::ROOM, now.elapsed);
+            let Some((live, rules)) = live else {
                 table.tell(|_| Event::Stray { id, name: errand.name, took });
                 return back(None);
             };
-            let Live { mut facts, after, started, ends, .. } = live;
+            let Live { mut facts, after, started, mut ends, .. } = live;
+            if facts.turn == 0 && yields {
+                // Its time counts from its real beginning.
+                let began = length(ended.saturating_sub(took).saturating_sub(Duration::from_nanos(now.monotonic.unsigned_abs())));
+                let before =
+                    length(Duration::from_nanos(now.monotonic.unsigned_abs()).saturating_sub(ended.saturating_sub(took)));
+                let began = now.elapsed.saturating_add(began).saturating_sub(before);
+                let limit = rules.as_ref().and_then(|rules| rules.timeout);
+                ends = limit.map(|limit| began.saturating_add(length(limit)));
+            }
             facts.turn = facts.turn.saturating_add(u32::from(yields));
             facts.late = facts.late.saturating_add(waited);
             table.requeue(id);
-            back(Some(Attempt { facts, after, started, took, ends, rules, counts_from_end }))
+            back(Some(Attempt { facts, after, started, took, ends, rules }))
         });
         let Some((how, ended, attempt)) = taken else { return };
         let Some(attempt) = attempt else { return drop_quietly(how) };
@@ -376,7 +387,8 @@ impl<'a, C: 'static> Poll<'a, C> {
                 let now = self.now;
                 shared.with(|table| table.answered(id, holds, now));
                 self.read = shared.clock.monotonic();
-                self.moved = true;
+                // If it holds a run follows at once, or the budget would never let one.
+                self.moved |= !holds;
             }
         }
     }
@@ -390,7 +402,7 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn call(&mut self, call: Call<C>, host: &mut C) {
         let shared = self.shared();
         let Call { mut body, signals, attempt, merged } = call;
-        let Attempt { facts, after, started, took: before, ends, rules, counts_from_end } = attempt;
+        let Attempt { facts, after, started, took: before, ends, rules } = attempt;
         let id = facts.id;
         let began = self.read;
         let limit = ends.map(|ends| {
@@ -421,7 +433,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             self.tick.overran = Some(Overrun { id, by });
         }
         let late = ends.is_some_and(|ends| !goes_on && self.elapsed_at(ended) > ends);
-        let attempt = Attempt { facts, after, started, took, ends, rules, counts_from_end };
+        let attempt = Attempt { facts, after, started, took, ends, rules };
         if over.is_some() || late {
             let limit = attempt.rules.as_ref().and_then(|rules| rules.timeout).filter(|_| late);
             let (name, due) = (attempt.facts.name.clone(), attempt.facts.due);
@@ -457,6 +469,7 @@ impl<'a, C: 'static> Poll<'a, C> {
                 if let Err(payload) = handed {
                     let _ = message(payload);
                 }
+                drop_quietly(origin);
                 self.tick.handed += 1;
                 self.tick.merged += usize::from(merged);
                 self.moved = true;
@@ -499,15 +512,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             Ending::Done(value) => (RunEnd::Done, value, false, None),
             Ending::Cancel(value) => (RunEnd::Done, value, true, None),
             Ending::Stopped => (RunEnd::Stopped, None, false, None),
-            Ending::Failed(kind) => {
-                let end = match kind {
-                    FailureKind::Panic(_) => RunEnd::Panicked,
-                    FailureKind::TimedOut(_) => RunEnd::TimedOut,
-                    FailureKind::Lost => RunEnd::Lost,
-                    _ => RunEnd::Failed,
-                };
-                (end, None, false, Some(kind))
-            }
+            Ending::Failed(kind) => (kind.end(), None, false, Some(kind)),
         };
         let mut failure = None;
         let mut attempt = attempt;
@@ -519,28 +524,29 @@ impl<'a, C: 'static> Poll<'a, C> {
             if shared.watched.load(Ordering::Relaxed) {
                 shared.tell(&[Event::Failed(told.clone())]);
             }
-            failure = Some(told);
             if let Some(wait) = wait {
+                let kept = told.clone();
                 let (orphan, back) = shared.with(|table| {
                     let orphan = called.take().and_then(|body| table.called_back(id, body, &attempt, false));
-                    (orphan, table.failed(id, attempt, wait, ended))
+                    (orphan, table.failed(id, attempt, told, wait, ended))
                 });
-                drop_quietly(orphan);
+                drop_quietly((orphan, kept));
                 match back {
-                    None => {
-                        drop_quietly(failure);
-                        return self.catch_up();
+                    None => return self.catch_up(),
+                    Some((back, told)) => {
+                        attempt = back;
+                        failure = Some(told);
                     }
-                    Some(back) => attempt = back,
                 }
+            } else {
+                failure = Some(told);
             }
         }
-        let restart = if attempt.counts_from_end { self.restart(id) } else { None };
         // The last hold on what is the user's must not go while the lock is held.
         let kept = (failure.clone(), value.clone());
         let orphan = shared.with(|table| {
             let orphan = called.and_then(|body| table.called_back(id, body, &attempt, false));
-            table.finish(End { attempt, end, value, failure, cancels, restart, ended });
+            table.finish(End { attempt, end, value, failure, cancels, ended });
             orphan
         });
         drop_quietly((orphan, kept));
@@ -568,17 +574,6 @@ impl<'a, C: 'static> Poll<'a, C> {
         let due = attempt.facts.due.timestamp_nanos_opt().unwrap_or_default().unsigned_abs();
         let draw = mix(mix(mix(self.shared().seed, attempt.facts.id.order), due), failed.into());
         Some(retry.backoff.wait(failed, draw))
-    }
-
-    /// The plan of a schedule that counts from the end of its runs, counted from now.
-    fn restart(&self, id: JobId) -> Option<Restart> {
-        let shared = self.shared();
-        let now = shared.now();
-        let mut plan = shared.table.lock().get(id)?.plan.clone()?;
-        plan.restarted(now);
-        let registered = plan.on_scale(now);
-        let next = catch_unwind(AssertUnwindSafe(|| plan.next(registered))).ok()?;
-        Some(Restart { schedule: plan.schedule, registered, next })
     }
 
     fn tick(&self) -> Tick {

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::away::Launcher;
-use super::entry::{BlockedBy, Body, Condition, Followed, Inline, Live, Rules, State, Waiting};
+use super::entry::{BlockedBy, Body, Condition, Followed, Inline, Job, Live, Rules, State, Waiting};
 use super::limits::{LimitId, ROOM};
 use super::plan::Plan;
 use super::run::Value;
-use super::table::{Errand, Table};
+use super::table::{AFTER_ALL_JOBS, Errand, Table};
 use crate::clock::Now;
-use crate::event::{DropReason, Event, RemoveReason};
+use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::id::JobId;
 use crate::policy::{Due, Overlap, Verdict};
 use crate::queue::Rank;
@@ -84,8 +84,6 @@ pub(super) struct Attempt {
     /// Until when it has time, in elapsed time.
     pub(super) ends: Option<i64>,
     pub(super) rules: Option<Arc<Rules>>,
-    /// Whether its schedule counts from its end.
-    pub(super) counts_from_end: bool,
 }
 
 pub(super) struct Call<C> {
@@ -122,7 +120,10 @@ pub(super) enum Origin {
     /// The schedule, which goes back to this occurrence.
     Occurrence(i64),
     Waiting(Waiting),
-    Attempt,
+    /// A failed attempt before it.
+    Attempt(Box<Failure>),
+    /// A turn before it.
+    Turn,
 }
 
 /// What kind of a run asks to be let through.
@@ -168,11 +169,24 @@ impl<C> Table<C> {
         if let Some(place) = job.live.iter().position(late) {
             return self.time_out(id, place, moment);
         }
-        let block = self.get(id)?.block.as_ref();
         let comes = |at: Option<i64>, now: i64| at.is_some_and(|at| at <= now);
-        if block.is_some_and(|block| comes(block.elapsed, now.elapsed) || comes(block.wall, now.wall)) {
-            self.unblock(id);
+        let block = job.block.as_ref();
+        if !block.is_some_and(|block| comes(block.elapsed, now.elapsed) || comes(block.wall, now.wall)) {
+            return self.look(id, moment);
         }
+        let limit = self.unblock(id);
+        let step = self.look(id, moment);
+        if let Some(limit) = limit {
+            // What it did not take is for the next in line.
+            self.call(limit, now.elapsed);
+        }
+        step
+    }
+
+    /// What a job has to do, besides a run whose time is up.
+    #[inline]
+    fn look(&mut self, id: JobId, moment: Moment) -> Option<Step<C>> {
+        let now = moment.now;
         let job = self.get(id)?;
         let due = job.next.filter(|_| job.scheduled().is_some_and(|at| at <= job.on_scale(now)));
         if let Some(due) = due.filter(|_| !job.has_slot()) {
@@ -186,7 +200,7 @@ impl<C> Table<C> {
         }
         let turn = |live: &Live| matches!(live.state, State::Yielded { again, .. } if again <= now.elapsed);
         if let Some(place) = job.live.iter().position(turn).filter(|_| !job.paused) {
-            return self.go_on(id, place);
+            return self.go_on(id, place, moment);
         }
         if job.block.is_none() && !job.paused {
             let failed = |live: &Live| matches!(live.state, State::Again { again, .. } if again <= now.elapsed);
@@ -207,35 +221,50 @@ impl<C> Table<C> {
     /// Takes a run out whose time is up.
     fn time_out(&mut self, id: JobId, place: usize, moment: Moment) -> Option<Step<C>> {
         let now = moment.now;
-        let monotonic = now.monotonic;
         let job = self.get_mut(id)?;
         let limit = job.rules.as_ref().and_then(|rules| rules.timeout)?;
-        if let State::Away(signals) = &job.live[place].state {
-            // Its time counts from its real beginning.
-            let ran = signals.began().map_or(0, |began| monotonic.saturating_sub(length(began)));
-            if ran < length(limit) {
-                job.live[place].ends = Some(now.elapsed.saturating_add(length(limit) - ran));
+        let live = &mut job.live[place];
+        if let State::Away(signals) = &live.state {
+            let serial = live.serial;
+            // Its time counts from the real beginning of its first turn.
+            let ran = signals.began().map_or(0, |began| now.monotonic.saturating_sub(length(began)));
+            if live.facts.turn == 0 && ran < length(limit) {
+                live.ends = Some(now.elapsed.saturating_add(length(limit) - ran));
+                self.requeue(id);
+                return None;
+            }
+            if self.returned.iter().any(|returned| returned.serial == serial) {
+                // It has ended since the poll began.
+                self.get_mut(id)?.live[place].ends = None;
                 self.requeue(id);
                 return None;
             }
         }
+        let job = self.get_mut(id)?;
         let live = job.live.swap_remove(place);
-        let (rules, counts_from_end) = (job.rules.clone(), job.counts_from_end());
+        let rules = job.rules.clone();
         self.let_go(&live, rules.as_ref().map_or(&[], |rules| &rules.limits), now);
         self.requeue(id);
         let took = if matches!(live.state, State::Away(_)) { limit } else { live.took };
         let Live { facts, after, started, ends, .. } = live;
-        let attempt = Attempt { facts, after, started, took, ends, rules, counts_from_end };
+        let attempt = Attempt { facts, after, started, took, ends, rules };
         Some(Step::TimedOut(Box::new(TimedOut { attempt, limit })))
     }
 
     /// The next turn of a run in steps.
-    fn go_on(&mut self, id: JobId, place: usize) -> Option<Step<C>> {
+    fn go_on(&mut self, id: JobId, place: usize, moment: Moment) -> Option<Step<C>> {
+        let full = self.limits.full_until(moment.now.elapsed);
         let job = self.get_mut(id)?;
-        let live = job.live.swap_remove(place);
-        let Live { facts, after, started, took, ends, .. } = live;
-        let attempt =
-            Attempt { facts, after, started, took, ends, rules: job.rules.clone(), counts_from_end: job.counts_from_end() };
+        if let (true, Some(full), State::Yielded { again, .. }) = (job.is_away(), full, &mut job.live[place].state) {
+            *again = full;
+            self.requeue(id);
+            return None;
+        }
+        let Live { facts, after, started, took, ends, .. } = job.live.swap_remove(place);
+        let attempt = Attempt { facts, after, started, took, ends, rules: job.rules.clone() };
+        if job.is_away() {
+            return self.out(id, attempt, Origin::Turn, None, moment, false);
+        }
         let call = self.taken(id, attempt, false);
         self.requeue(id);
         call
@@ -245,27 +274,26 @@ impl<C> Table<C> {
     fn try_again(&mut self, id: JobId, place: usize, moment: Moment) -> Option<Step<C>> {
         let now = moment.now;
         let job = self.get(id)?;
-        let State::Again { again, turn } = job.live[place].state else { return None };
-        let until = job.plan.as_ref().and_then(|plan| plan.schedule.spec().until);
-        if until.is_some_and(|until| now.wall > until) {
-            self.give_up(id, place, now);
+        let State::Again { again, .. } = job.live[place].state else { return None };
+        if job.until().is_some_and(|until| now.wall > until) {
+            self.end_as_failed(id, place, now);
+            self.remove_if_over(id);
             return None;
         }
-        match self.gate(id, Entrance::Attempt, again, now) {
+        match self.gate(id, Entrance::Attempt, again, moment) {
             Gate::Open => {}
             _ => return None,
         }
         let job = self.get_mut(id)?;
-        let live = job.live.swap_remove(place);
-        job.stats.retries += u64::from(turn == 0);
+        let Live { mut facts, after, state, .. } = job.live.swap_remove(place);
+        let State::Again { failure, .. } = state else { return None };
+        job.stats.retries += 1;
         let held_by = job.held_by.take();
-        let mut facts = live.facts;
-        let due = to_nanos(&facts.due);
-        facts.attempt = facts.attempt.saturating_add(u32::from(turn == 0));
-        facts.turn = turn;
-        facts.late = lateness(moment.wall(), due);
+        facts.attempt = facts.attempt.saturating_add(1);
+        facts.turn = 0;
+        facts.late = lateness(moment.wall(), to_nanos(&facts.due));
         facts.late_by = held_by.unwrap_or(LateBy::Retry);
-        self.begin(id, facts, live.after, Origin::Attempt, moment, false)
+        self.begin(id, facts, after, Origin::Attempt(failure), moment, false)
     }
 
     /// The first of those that wait.
@@ -276,8 +304,7 @@ impl<C> Table<C> {
         let within = job.chain.as_ref().and_then(|chain| chain.within);
         let stale =
             front.after.as_ref().zip(within).is_some_and(|(after, within)| now.elapsed.saturating_sub(after.ended) > within);
-        let spec = job.plan.as_ref().map(|plan| plan.schedule.spec());
-        let too_late = spec.and_then(|spec| spec.until).is_some_and(|until| now.wall > until);
+        let too_late = job.until().is_some_and(|until| now.wall > until);
         let grace = job.plan.as_ref().and_then(|plan| plan.grace);
         let late = front.after.is_none()
             && !front.by_hand
@@ -293,17 +320,13 @@ impl<C> Table<C> {
             let gone = self.get_mut(id)?.waiting.pop_front()?;
             self.dropped(id, gone.due.folded, gone.due.first, gone.due.due, because);
             self.after.followed.extend(gone.after);
-            if because == DropReason::Deadline {
-                self.remove(id, RemoveReason::Deadline);
-            } else {
-                self.get_mut(id)?.holds = false;
-                self.requeue(id);
-                self.remove_if_over(id);
-            }
+            self.get_mut(id)?.holds = 0;
+            self.requeue(id);
+            self.remove_if_over(id);
             return None;
         }
         let entrance = if front.by_hand { Entrance::ByHand } else { Entrance::Run };
-        match self.gate(id, entrance, front.ready, now) {
+        match self.gate(id, entrance, front.ready, moment) {
             Gate::Open => {}
             Gate::Shut => return None,
             Gate::Ask(condition) => return Some(Step::AskCondition { id, condition }),
@@ -337,9 +360,13 @@ impl<C> Table<C> {
     /// An occurrence has come that may become a run, if the gates are open.
     fn enter(&mut self, id: JobId, due: i64, moment: Moment) -> Option<Step<C>> {
         let now = moment.now;
-        let plan = self.get(id)?.plan.as_ref()?;
+        let job = self.get(id)?;
+        let plan = job.plan.as_ref()?;
+        if job.until().is_some_and(|until| now.wall > until) {
+            return self.occurrence(id, due, moment);
+        }
         let at = plan.wall(plan.put_off(due), now).saturating_sub(now.ahead());
-        match self.gate(id, Entrance::Run, at, now) {
+        match self.gate(id, Entrance::Run, at, moment) {
             Gate::Open => self.occurrence(id, due, moment),
             Gate::Shut => None,
             Gate::Ask(condition) => Some(Step::AskCondition { id, condition }),
@@ -364,9 +391,15 @@ impl<C> Table<C> {
         let wall = |at: i64| plan.wall(at, now);
         let since = wall(due);
         if plan.schedule.spec().until.is_some_and(|until| now.wall > until) {
-            let occurrences = verdict.dropped + verdict.run.map_or(0, |run| run.folded);
-            self.dropped(id, occurrences, since, now.wall, DropReason::Deadline);
-            self.remove(id, RemoveReason::Deadline);
+            let own = plan.schedule.has_callbacks();
+            let decided = verdict.dropped + verdict.run.map_or(0, |run| run.folded);
+            let all = if own { decided } else { plan.count(due, plan.on_scale(now)).saturating_add(1) };
+            job.next = None;
+            self.dropped(id, all.max(1), since, now.wall, DropReason::Deadline);
+            self.requeue(id);
+            if self.get(id).is_some_and(Job::is_over) {
+                self.remove(id, RemoveReason::Deadline);
+            }
             return None;
         }
         let run = verdict.run.map(|run| Due { due: wall(run.due), first: wall(run.first), folded: run.folded });
@@ -376,7 +409,11 @@ impl<C> Table<C> {
         let slack = latest > at && here <= latest;
         let merged = slack && here < latest;
         let at = wall(at);
-        job.searched = verdict.run.map_or(due, |run| run.due);
+        // Whatever was decided on lies before this, and nothing that is to come.
+        job.searched = match verdict.run {
+            Some(run) => run.due,
+            None => verdict.next.map_or(here, |next| here.min(next.saturating_sub(1))),
+        };
         job.next = verdict.next;
         if let Some(run) = run {
             job.last_due = Some(run.due);
@@ -388,7 +425,7 @@ impl<C> Table<C> {
         }
         self.requeue(id);
         let Some(run) = run else {
-            self.get_mut(id)?.holds = false;
+            self.get_mut(id)?.holds = 0;
             self.remove_if_over(id);
             return None;
         };
@@ -418,15 +455,16 @@ impl<C> Table<C> {
     }
 
     /// Whether a run may begin now. If not, the job is held back.
-    fn gate(&mut self, id: JobId, entrance: Entrance, due: i64, now: Now) -> Gate {
+    fn gate(&mut self, id: JobId, entrance: Entrance, due: i64, moment: Moment) -> Gate {
+        let (now, here) = (moment.now, moment.elapsed());
         let Some(job) = self.get(id) else { return Gate::Shut };
         let away = job.is_away();
         let Some(rules) = job.rules.clone() else {
-            return if away { self.limit_gate(id, &[ROOM], due, now) } else { Gate::Open };
+            return if away { self.limit_gate(id, &[ROOM], due, moment) } else { Gate::Open };
         };
         if entrance == Entrance::Run {
             let waited = now.elapsed.saturating_sub(due);
-            if let Some(condition) = rules.when.as_ref().filter(|_| !job.holds) {
+            if let Some(condition) = rules.when.as_ref().filter(|_| job.holds != self.polls) {
                 if rules.at_latest.is_none_or(|most| waited < most) {
                     return Gate::Ask(condition.clone());
                 }
@@ -436,30 +474,31 @@ impl<C> Table<C> {
                 return Gate::Shut;
             }
             if let Some(free) = rules.spacing.zip(job.last_start).map(|(spacing, last)| last.saturating_add(spacing)) {
-                if free > now.elapsed {
+                if free > here {
                     self.block(id, BlockedBy::Spacing, Some(free), None, now);
                     return Gate::Shut;
                 }
             }
         }
-        match self.limit_gate(id, &rules.limits, due, now) {
-            Gate::Open if away => self.limit_gate(id, &[ROOM], due, now),
+        match self.limit_gate(id, &rules.limits, due, moment) {
+            Gate::Open if away => self.limit_gate(id, &[ROOM], due, moment),
             gate => gate,
         }
     }
 
-    fn limit_gate(&mut self, id: JobId, limits: &[LimitId], due: i64, now: Now) -> Gate {
-        let Some(shut) = self.limits.shut(limits, now.elapsed) else { return Gate::Open };
+    fn limit_gate(&mut self, id: JobId, limits: &[LimitId], due: i64, moment: Moment) -> Gate {
         let Some(priority) = self.get(id).map(|job| job.priority) else { return Gate::Shut };
         let rank = Rank { due, priority, order: id.order };
-        self.block(id, BlockedBy::Limit(shut, rank), None, None, now);
+        let Some(shut) = self.limits.shut(limits, rank, moment.elapsed()) else { return Gate::Open };
+        self.block(id, BlockedBy::Limit(shut, rank), None, None, moment.now);
         Gate::Shut
     }
 
     /// What a job's condition answered.
     pub(super) fn answered(&mut self, id: JobId, holds: bool, now: Now) {
+        let polls = self.polls;
         let Some(job) = self.get_mut(id) else { return };
-        job.holds = holds;
+        job.holds = if holds { polls } else { 0 };
         if holds {
             return;
         }
@@ -510,22 +549,24 @@ impl<C> Table<C> {
 
     /// Tells of an attempt that starts, and counts how late its run is.
     pub(super) fn announce(&mut self, facts: &RunFacts) {
-        if facts.attempt == 1 {
+        if facts.attempt == 1 && facts.turn == 0 {
             self.lateness.add(facts.late, facts.late_by);
         }
         if !self.observed {
             return;
         }
-        let RunFacts { id, due, folded, first_missed: since, attempt, .. } = *facts;
+        let RunFacts { id, due, folded, first_missed: since, attempt, turn, .. } = *facts;
         let name = || facts.name.clone();
         let events = &mut self.after.events;
-        if attempt == 1 {
+        if attempt == 1 && turn == 0 {
             events.push(Event::Due { id, name: name(), due });
         }
-        if attempt == 1 && folded > 1 {
+        if attempt == 1 && turn == 0 && folded > 1 {
             events.push(Event::Missed { id, name: name(), occurrences: folded, since });
         }
-        events.push(Event::Started(facts.clone()));
+        if turn == 0 {
+            events.push(Event::Started(facts.clone()));
+        }
     }
 
     /// An attempt begins: it takes its limits, and a run counts.
@@ -539,65 +580,68 @@ impl<C> Table<C> {
         moment: Moment,
         merged: bool,
     ) -> Option<Step<C>> {
+        let here = moment.elapsed();
         let job = self.get_mut(id)?;
         let last_start = job.last_start;
-        job.holds = false;
-        if !matches!(origin, Origin::Attempt) {
+        job.holds = 0;
+        if !matches!(origin, Origin::Attempt(_)) {
             job.runs_left = job.runs_left.map(|left| left.saturating_sub(1));
-            job.last_start = Some(moment.now.elapsed);
+            job.last_start = Some(here);
             job.missed_until = job.on_scale(moment.now);
         }
         let timeout = job.rules.as_ref().and_then(|rules| rules.timeout);
-        let ends = timeout.map(|limit| moment.elapsed().saturating_add(length(limit)));
-        let (rules, counts_from_end) = (job.rules.clone(), job.counts_from_end());
-        let launcher = match &job.body {
-            Some(Body::Away(launcher)) => Some(launcher.clone()),
-            _ => None,
-        };
+        let ends = timeout.map(|limit| here.saturating_add(length(limit)));
+        let (rules, away) = (job.rules.clone(), job.is_away());
         if let Some(rules) = rules.as_ref().filter(|rules| !rules.limits.is_empty()) {
-            self.limits.take(&rules.limits, moment.now.elapsed);
+            self.limits.take(&rules.limits, here);
             rules.limits.iter().for_each(|limit| self.call(*limit, moment.now.elapsed));
         }
-        let started = moment.wall();
-        let Some(launcher) = launcher else {
-            self.announce(&facts);
-            let attempt = Attempt { facts, after, started, took: Duration::ZERO, ends, rules, counts_from_end };
-            let call = self.taken(id, attempt, merged);
-            if matches!(origin, Origin::Waiting(_) | Origin::Attempt) {
+        let attempt = Attempt { facts, after, started: moment.wall(), took: Duration::ZERO, ends, rules };
+        if away {
+            return self.out(id, attempt, origin, last_start, moment, merged);
+        }
+        self.announce(&attempt.facts);
+        let call = self.taken(id, attempt, merged);
+        match origin {
+            Origin::Occurrence(_) | Origin::Turn => {}
+            Origin::Waiting(_) => self.requeue(id),
+            Origin::Attempt(failure) => {
+                self.after.failures.push(*failure);
                 self.requeue(id);
             }
-            return call;
-        };
+        }
+        call
+    }
+
+    /// A run, or a turn of one, goes out to the background.
+    fn out(
+        &mut self,
+        id: JobId,
+        attempt: Attempt,
+        origin: Origin,
+        last_start: Option<i64>,
+        moment: Moment,
+        merged: bool,
+    ) -> Option<Step<C>> {
+        let Attempt { facts, after, started, took, ends, rules } = attempt;
+        let Some(Body::Away(launcher)) = &self.get(id)?.body else { return None };
+        let launcher = launcher.clone();
         self.serial += 1;
         let serial = self.serial;
         let signals: Arc<Signals> = Arc::default();
         let limits = rules.as_ref().map(|rules| rules.limits.clone()).unwrap_or_default();
         let name = facts.name.clone();
         self.away.insert(serial, Errand { id, name, limits, signals: signals.clone() });
+        // A first turn has its time from its real beginning, a later one what is left.
+        let left = |ends: i64| Duration::from_nanos(ends.saturating_sub(moment.elapsed()).max(0).unsigned_abs());
+        let timeout = if facts.turn == 0 { rules.as_ref().and_then(|rules| rules.timeout) } else { ends.map(left) };
         let value = after.as_ref().and_then(|after| after.value.clone());
-        let live = Live {
-            serial,
-            facts: facts.clone(),
-            after,
-            started,
-            took: Duration::ZERO,
-            ends,
-            state: State::Away(signals.clone()),
-        };
+        let state = State::Away(signals.clone());
+        let live = Live { serial, facts: facts.clone(), after, started, took, ends, state };
         self.get_mut(id)?.live.push(live);
         self.requeue(id);
-        Some(Step::HandOver(Box::new(HandOver {
-            id,
-            serial,
-            launcher,
-            signals,
-            facts,
-            value,
-            timeout,
-            merged,
-            origin,
-            last_start,
-        })))
+        let hand_over = HandOver { id, serial, launcher, signals, facts, value, timeout, merged, origin, last_start };
+        Some(Step::HandOver(Box::new(hand_over)))
     }
 
     /// Takes a job's body out, to be called.
@@ -623,33 +667,49 @@ impl<C> Table<C> {
     pub(super) fn refused(&mut self, id: JobId, serial: u64, origin: Origin, last_start: Option<i64>, now: Now) {
         let Some(errand) = self.away.remove(&serial) else { return };
         self.limits.room_is_full(now.elapsed);
-        self.give_back(&errand.limits, false, now.elapsed);
+        let live = self.get_mut(id).and_then(|job| {
+            let place = job.live.iter().position(|live| live.serial == serial)?;
+            Some(job.live.swap_remove(place))
+        });
+        if !matches!((&live, &origin), (Some(_), Origin::Turn)) {
+            self.give_back(&errand.limits, matches!(origin, Origin::Turn), now.elapsed);
+        }
+        let (Some(mut live), Some(full)) = (live, self.limits.full_until(now.elapsed)) else { return };
+        let (turns, serial) = (self.turns + 1, self.serial);
         let Some(job) = self.get_mut(id) else { return };
-        let Some(place) = job.live.iter().position(|live| live.serial == serial) else { return };
-        let mut live = job.live.swap_remove(place);
         job.held_by = Some(live.facts.late_by);
         let due = to_nanos(&live.facts.first_missed).saturating_sub(now.ahead());
-        let further = matches!(origin, Origin::Attempt);
+        if matches!(origin, Origin::Occurrence(_) | Origin::Waiting(_)) {
+            job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
+            job.last_start = last_start;
+        }
         match origin {
             Origin::Occurrence(due) => {
                 job.next = Some(due);
                 job.searched = due.saturating_sub(1);
+                self.after.followed.extend(live.after);
             }
-            Origin::Waiting(waiting) => job.waiting.push_front(waiting),
-            Origin::Attempt => {
-                let turn = live.facts.turn;
-                live.facts.attempt -= u32::from(turn == 0);
-                job.stats.retries -= u64::from(turn == 0);
+            Origin::Waiting(waiting) => {
+                job.waiting.push_front(waiting);
+                self.after.followed.extend(live.after);
+            }
+            Origin::Attempt(failure) => {
+                live.facts.attempt -= 1;
+                job.stats.retries -= 1;
                 live.ends = None;
-                live.state = State::Again { again: now.elapsed, turn };
+                live.serial = serial;
+                live.state = State::Again { again: now.elapsed, failure };
                 job.live.push(live);
             }
+            Origin::Turn => {
+                live.state = State::Yielded { again: full, order: AFTER_ALL_JOBS + turns };
+                job.live.push(live);
+                self.turns = turns;
+                return self.requeue(id);
+            }
         }
-        if !further {
-            job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
-            job.last_start = last_start;
-        }
-        let rank = Rank { due, priority: job.priority, order: id.order };
+        let Some(priority) = self.get(id).map(|job| job.priority) else { return };
+        let rank = Rank { due, priority, order: id.order };
         self.block(id, BlockedBy::Limit(ROOM, rank), None, None, now);
     }
 
@@ -661,7 +721,7 @@ impl<C> Table<C> {
             return None;
         }
         job.ask_by_hand(moment.now);
-        self.unblock(id);
+        self.release_from_block(id);
         if self.get(id)?.front().is_some() {
             return self.waiting(id, moment);
         }

@@ -14,9 +14,9 @@ use super::plan::{Plan, Scale};
 use super::summary::Lateness;
 use crate::clock::{Changes, Now, Watch};
 use crate::error::Error;
-use crate::event::{DropReason, Event, RemoveReason};
+use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::id::JobId;
-use crate::job::JobSnapshot;
+use crate::job::{Epitaph, JobSnapshot, RunEnd, Stats};
 use crate::queue::{Rank, Timeline};
 use crate::run::Signals;
 use crate::schedule::{Schedule, from_nanos};
@@ -58,12 +58,17 @@ pub(super) struct Table<C> {
     pub(super) closed: bool,
     /// Whether anybody watches, so that there is something to tell.
     pub(super) observed: bool,
+    /// Jobs removed while they were being called.
+    pub(super) departed: Vec<Departed>,
     /// How often something was asked for from outside, and whether a wait is to end for nothing else.
     pub(super) news: u64,
     pub(super) woken: bool,
     pub(super) watch: Watch,
-    /// While a poll goes on: jobs that it may not run any more.
+    /// While a poll goes on: whose it is, of which instant of elapsed time, and the jobs that it may not run any more.
     pub(super) poller: Option<ThreadId>,
+    pub(super) poll_at: i64,
+    /// How many polls there were.
+    pub(super) polls: u64,
     held: Vec<JobId>,
     /// While a poll goes on: whether another thread asked for something.
     asked_elsewhere: bool,
@@ -79,30 +84,55 @@ pub(super) struct Errand {
     pub(super) signals: Arc<Signals>,
 }
 
+/// A job that was removed while it was being called.
+pub(super) struct Departed {
+    pub(super) id: JobId,
+    pub(super) stats: Stats,
+    pub(super) epitaph: Arc<dyn Epitaph>,
+}
+
 /// What is left to do once the lock is free.
 pub(super) struct After<C> {
     pub(super) jobs: Vec<Job<C>>,
     pub(super) runs: Vec<Live>,
     pub(super) followed: Vec<Followed>,
+    pub(super) failures: Vec<Failure>,
     pub(super) wakers: Vec<Waker>,
     pub(super) events: Vec<Event>,
+    /// Schedules with code of the user's own that are to be asked anew, from an instant on their scale.
+    pub(super) asks: Vec<(JobId, Plan, i64)>,
 }
 
 impl<C> Default for After<C> {
     fn default() -> Self {
-        After { jobs: Vec::new(), runs: Vec::new(), followed: Vec::new(), wakers: Vec::new(), events: Vec::new() }
+        After {
+            jobs: Vec::new(),
+            runs: Vec::new(),
+            followed: Vec::new(),
+            failures: Vec::new(),
+            wakers: Vec::new(),
+            events: Vec::new(),
+            asks: Vec::new(),
+        }
     }
 }
 
 impl<C> After<C> {
     pub(super) fn is_empty(&self) -> bool {
-        let After { jobs, runs, followed, wakers, events } = self;
-        jobs.is_empty() && runs.is_empty() && followed.is_empty() && wakers.is_empty() && events.is_empty()
+        let After { jobs, runs, followed, failures, wakers, events, asks } = self;
+        jobs.is_empty()
+            && runs.is_empty()
+            && followed.is_empty()
+            && failures.is_empty()
+            && wakers.is_empty()
+            && events.is_empty()
+            && asks.is_empty()
     }
 }
 
 impl<C> Table<C> {
     pub(super) fn new(watch: Watch) -> Self {
+        let begun = watch.last().elapsed;
         Table {
             jobs: Vec::new(),
             free: Vec::new(),
@@ -114,7 +144,7 @@ impl<C> Table<C> {
             away: HashMap::new(),
             returned: VecDeque::new(),
             put_off: None,
-            polled: watch.last().elapsed,
+            polled: begun,
             lateness: Lateness::default(),
             order: 1,
             turns: 0,
@@ -122,10 +152,13 @@ impl<C> Table<C> {
             paused: false,
             closed: false,
             observed: false,
+            departed: Vec::new(),
             news: 0,
             woken: false,
             watch,
             poller: None,
+            poll_at: begun,
+            polls: 0,
             held: Vec::new(),
             asked_elsewhere: false,
             after: After::default(),
@@ -236,13 +269,19 @@ impl<C> Table<C> {
         self.closed = true;
         // What only waits for another attempt has nothing to wait for any more.
         let now = self.watch.last();
-        let waits = |job: &&Job<C>| job.live.iter().any(|live| matches!(live.state, State::Again { .. }));
-        let waiting: Vec<JobId> = self.all().filter(waits).map(|job| job.id).collect();
-        for id in waiting {
-            let again = |live: &Live| matches!(live.state, State::Again { .. });
-            while let Some(place) = self.get(id).and_then(|job| job.live.iter().position(again)) {
+        let rests = |job: &Job<C>| {
+            job.live.iter().position(|live| match live.state {
+                State::Again { .. } => true,
+                State::Yielded { .. } => job.is_away(),
+                State::Away(_) => false,
+            })
+        };
+        let resting: Vec<JobId> = self.all().filter(|job| rests(job).is_some()).map(|job| job.id).collect();
+        for id in resting {
+            while let Some(place) = self.get(id).and_then(rests) {
                 self.give_up(id, place, now);
             }
+            self.remove_if_over(id);
         }
         let running = self.jobs.iter().flatten().filter(|job| job.running).map(|job| &job.signals);
         let away = self.away.values().map(|errand| &errand.signals);
@@ -298,8 +337,10 @@ impl<C> Table<C> {
         self.held.push(id);
     }
 
-    pub(super) fn begin_poll(&mut self) {
+    pub(super) fn begin_poll(&mut self, now: Now) {
         self.poller = Some(thread::current().id());
+        self.poll_at = now.elapsed;
+        self.polls += 1;
     }
 
     pub(super) fn end_poll(&mut self) {
@@ -343,14 +384,22 @@ impl<C> Table<C> {
         let now = self.watch.last();
         if let Some(Block { by: BlockedBy::Limit(limit, rank), .. }) = job.block.as_deref() {
             self.limits.leave_line(*limit, *rank, id.slot);
+            self.call(*limit, now.elapsed);
         }
         if job.running {
             self.after.wakers.extend(job.signals.stop());
+            // Its run is counted when it ends.
+            self.departed.push(Departed { id, stats: job.stats, epitaph: job.epitaph.clone() });
         }
         job.stats.runs += job.live.len() as u64;
         job.stats.stopped += job.live.len() as u64;
         for live in &job.live {
             self.let_go(live, job.limits(), now);
+            // One in the background is told of when it really ends.
+            if !matches!(live.state, State::Away(_)) {
+                let (end, took) = (RunEnd::Stopped, live.took);
+                self.tell(|_| Event::Ended { run: live.facts.clone(), end, took });
+            }
         }
         self.limits.leave(job.limits(), now.elapsed);
         for limit in job.limits() {
@@ -370,6 +419,7 @@ impl<C> Table<C> {
     /// A run that is given up: in the background it is told to stop, and keeps its limits until it really ends.
     pub(super) fn let_go(&mut self, live: &Live, limits: &[LimitId], now: Now) {
         match &live.state {
+            // Between two turns it holds them too.
             State::Yielded { .. } => self.give_back(limits, true, now.elapsed),
             State::Away(signals) => self.after.wakers.extend(signals.stop()),
             State::Again { .. } => {}
@@ -449,8 +499,12 @@ impl<C> Table<C> {
     pub(super) fn due(&self, now: Now) -> Option<(usize, JobId)> {
         const MOST: usize = 1000;
         let first = self.at(self.first_due(now)?.1)?.id;
-        let jobs = self.elapsed.due(now.elapsed, MOST) + self.wall.due(now.wall, MOST);
-        Some((jobs.min(MOST), first))
+        let mut slots = self.elapsed.due(now.elapsed, MOST);
+        slots.append(&mut self.wall.due(now.wall, MOST));
+        // A job may be due on both scales.
+        slots.sort_unstable();
+        slots.dedup();
+        Some((slots.len().min(MOST), first))
     }
 
     /// The first of the jobs that are due, by the wall clock's order, and since when by the wall clock.
@@ -477,7 +531,7 @@ impl<C> Table<C> {
     pub(super) fn block(&mut self, id: JobId, by: BlockedBy, elapsed: Option<i64>, wall: Option<i64>, now: Now) {
         let Some(job) = self.get_mut(id) else { return };
         job.block = Some(Box::new(Block { by, elapsed, wall }));
-        job.holds = false;
+        job.holds = 0;
         let first = job.held_by.replace(by.late_by()) != Some(by.late_by());
         let name = job.name.clone();
         let limits = job.rules.clone();
@@ -495,11 +549,21 @@ impl<C> Table<C> {
         }
     }
 
-    /// Lets a job that was held back be looked at as any other.
-    pub(super) fn unblock(&mut self, id: JobId) {
-        let Some(block) = self.get_mut(id).and_then(|job| job.block.take()) else { return };
-        if let BlockedBy::Limit(limit, rank) = block.by {
-            self.limits.leave_line(limit, rank, id.slot);
+    /// Lets a job that was held back be looked at as any other. Gives the limit in whose line it stood: others are to be
+    /// called, if it does not take it.
+    #[must_use]
+    pub(super) fn unblock(&mut self, id: JobId) -> Option<LimitId> {
+        let block = self.get_mut(id).and_then(|job| job.block.take())?;
+        let BlockedBy::Limit(limit, rank) = block.by else { return None };
+        self.limits.leave_line(limit, rank, id.slot);
+        Some(limit)
+    }
+
+    /// The same, from outside: it may come back to the line in its place.
+    pub(super) fn release_from_block(&mut self, id: JobId) {
+        if let Some(limit) = self.unblock(id) {
+            let now = self.watch.last().elapsed;
+            self.call(limit, now);
         }
     }
 
@@ -543,9 +607,9 @@ impl<C> Table<C> {
                 let from = job.searched.saturating_add(changes.stepped);
                 asked.push((job.id, plan.clone(), from, false));
             } else if changes.stepped < 0 && job.next.is_some_and(|next| next > now.wall) {
-                let wrong_before = |at: i64| at.saturating_sub(now.wall) > WRONG_BEFORE;
+                let wrong_before = |at: i64| is_wrong_before(at, now);
                 if wrong_before(plan.registered) {
-                    plan.restarted(now);
+                    plan.restarted(now.wall);
                 }
                 match job.last_due {
                     None => asked.push((job.id, plan.clone(), now.wall, false)),
@@ -572,6 +636,7 @@ impl<C> Table<C> {
             self.tell(|_| Event::Reanchored { id, name, next: next.map(from_nanos) });
         }
         self.requeue(id);
+        self.remove_if_over(id);
     }
 
     pub(super) fn queued(&self) -> usize {
@@ -605,6 +670,11 @@ impl<C> Table<C> {
     pub(super) fn was_put_off(&self, due: i64) -> bool {
         self.put_off.is_some_and(|until| due <= until)
     }
+}
+
+/// Whether a clock that has shown an instant was wrong then, since it shows one so much earlier now.
+pub(super) fn is_wrong_before(at: i64, now: Now) -> bool {
+    at.saturating_sub(now.wall) > WRONG_BEFORE
 }
 
 pub(super) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
