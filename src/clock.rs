@@ -197,12 +197,16 @@ pub(crate) struct Watch {
 /// Jumps smaller than this are the clock being slewed; they are followed without a word.
 const JUMP: i64 = 500_000_000;
 
+/// Clocks that show more stand still here, in the year 2255, long after the last occurrence: so there is always a later
+/// instant than now.
+const END: i64 = 9_000_000_000_000_000_000;
+
 /// The longest suspend that is believed where the platform can't say.
 const LONGEST_SUSPEND: i64 = 2 * 86_400 * 1_000_000_000;
 
 impl Watch {
     pub(crate) fn new(clock: &dyn Clock) -> Self {
-        let wall = crate::schedule::to_nanos(&clock.wall());
+        let wall = crate::schedule::to_nanos(&clock.wall()).min(END);
         let boot = clock.boot().map(crate::schedule::length);
         let monotonic = crate::schedule::length(clock.monotonic());
         Watch { boot, now: Now { monotonic, wall, elapsed: wall, slept: 0, stepped: 0 } }
@@ -217,7 +221,7 @@ impl Watch {
     /// changed and the answer is [`Look::AskBoot`].
     pub(crate) fn look(&mut self, monotonic: Duration, wall: DateTime<Utc>, boot: Option<Option<Duration>>) -> Look {
         let monotonic = crate::schedule::length(monotonic);
-        let wall = crate::schedule::to_nanos(&wall);
+        let wall = crate::schedule::to_nanos(&wall).min(END);
         if monotonic < self.now.monotonic {
             // Read before the last look, by a thread that comes late with it.
             self.now = Now { slept: 0, stepped: 0, ..self.now };
@@ -230,7 +234,7 @@ impl Watch {
         if jumped && boot.is_none() {
             return Look::AskBoot;
         }
-        let elapsed = self.now.elapsed.saturating_add(passed);
+        let elapsed = self.now.elapsed.saturating_add(passed).min(END);
         self.now = Now { monotonic, wall, elapsed, slept: 0, stepped: 0 };
         if !jumped {
             self.boot = self.boot.map(|boot| boot.saturating_add(passed));
@@ -247,7 +251,7 @@ impl Watch {
         };
         let stepped = jump.saturating_sub(suspended);
         let stepped = if stepped.saturating_abs() < JUMP { 0 } else { stepped };
-        self.now.elapsed = self.now.elapsed.saturating_add(suspended);
+        self.now.elapsed = self.now.elapsed.saturating_add(suspended).min(END);
         self.now.slept = suspended;
         self.now.stepped = stepped;
         Look::At(self.now, Changes { suspended, stepped })

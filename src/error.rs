@@ -1,6 +1,7 @@
 //! What can be wrong with what a user passes in.
 
 use std::fmt;
+use std::time::Duration;
 
 /// The longest schedule text, in bytes.
 pub(crate) const LONGEST_TEXT: usize = 4096;
@@ -80,6 +81,8 @@ pub enum Error {
     AllowInline,
     #[error("following_any of no jobs would never run; name one or more")]
     NothingToFollow,
+    #[error("delay({delay:?}) is longer than within({within:?}): no result would be fresh enough; give it more time")]
+    NeverFresh { delay: Duration, within: Duration },
     #[error("there is no tokio runtime here; register the job within one, or use do_future with a way to spawn")]
     NoRuntime,
     #[error("missed(RunAll {{ most: 0 }}) would make up for nothing; write 1 or more, or Missed::Skip")]

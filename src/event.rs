@@ -232,7 +232,7 @@ pub enum FailureKind {
     TimedOut(Duration),
     /// It asked to be tried again: [`Outcome::Retry`](crate::Outcome::Retry).
     Retry,
-    /// The executor dropped it without running it.
+    /// The executor dropped it without running it to its end.
     Lost,
 }
 
@@ -263,7 +263,7 @@ impl fmt::Display for FailureKind {
             FailureKind::Panic(message) => write!(f, "panicked: {message}"),
             FailureKind::TimedOut(limit) => write!(f, "took longer than {limit:.1?}"),
             FailureKind::Retry => f.write_str("asked to be tried again"),
-            FailureKind::Lost => f.write_str("was dropped by the executor without having been run"),
+            FailureKind::Lost => f.write_str("was dropped by the executor before it ended"),
         }
     }
 }

@@ -125,7 +125,8 @@ impl<T> JobHandle<T> {
         self.control.upgrade().is_some_and(|control| control.set_paused(self.id, true))
     }
 
-    /// Goes on after [`pause`](Self::pause), with the first occurrence from now; those in between are not made up for.
+    /// Goes on after [`pause`](Self::pause), with the first occurrence from now; those in between are not made up for, but one
+    /// that was the only one still to come is.
     /// Returns whether the job is there.
     pub fn resume(&self) -> bool {
         self.control.upgrade().is_some_and(|control| control.set_paused(self.id, false))
@@ -214,7 +215,7 @@ pub struct Stats {
     pub panics: u64,
     /// Of those, how many took longer than their time limit.
     pub timeouts: u64,
-    /// Of those, how many were given up for a newer one.
+    /// Of those, how many were given up: for a newer one, with their job, or at the scheduler's end.
     pub stopped: u64,
     /// Attempts after the first.
     pub retries: u64,
@@ -246,8 +247,10 @@ impl Stats {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastRun {
-    /// When it was due.
+    /// When it was due; of several occurrences that it made up for, the last.
     pub due: DateTime<Utc>,
+    /// When the first of them was due.
+    pub first_missed: DateTime<Utc>,
     /// When it started, by the wall clock.
     pub started: DateTime<Utc>,
     /// How long it took.
@@ -276,7 +279,7 @@ pub enum RunEnd {
     TimedOut,
     /// It was given up, for a newer one or with its job.
     Stopped,
-    /// The executor dropped it without running it.
+    /// The executor dropped it without running it to its end.
     Lost,
 }
 
@@ -350,6 +353,26 @@ impl fmt::Display for Blocked {
 }
 
 impl JobSnapshot {
+    /// A job that is gone, of which a run goes on.
+    pub(crate) fn of_gone(id: JobId, name: Option<Arc<str>>) -> Self {
+        JobSnapshot {
+            id,
+            name,
+            tags: Vec::new(),
+            priority: 0,
+            schedule: None,
+            follows: Vec::new(),
+            next_run: None,
+            last_run: None,
+            stats: Stats::default(),
+            paused: false,
+            running: true,
+            retrying: None,
+            held_back: None,
+            progress: None,
+        }
+    }
+
     /// Its name, or `job 7` if it has none; for logs.
     pub fn label(&self) -> String {
         label(self.id, self.name.as_deref())

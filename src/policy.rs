@@ -176,14 +176,7 @@ pub(crate) fn decide(
             let mut oldest = due;
             let mut dropped = 0;
             if all > u64::from(most) {
-                let mut at = now.saturating_add(1);
-                for _ in 0..most {
-                    match schedule.prev(setting, at) {
-                        Some(before) if before > due => at = before,
-                        _ => break,
-                    }
-                }
-                oldest = at;
+                oldest = last_of(schedule, setting, most, due, now);
                 dropped = all - u64::from(most);
             }
             if too_late(oldest, grace) {
@@ -208,4 +201,28 @@ pub(crate) fn decide(
             Verdict { run: Some(run), dropped: all - run.folded, beyond_grace: false, next }
         }
     }
+}
+
+/// So few are gone back one by one, more are found by counting.
+const ONE_BY_ONE: u32 = 64;
+
+/// The oldest of the last `most` occurrences up to `now`, of which there are more since `due`.
+fn last_of(schedule: &Schedule, setting: Setting<'_>, most: u32, due: i64, now: i64) -> i64 {
+    if most > ONE_BY_ONE {
+        // The latest instant after which more than so many lie.
+        let (mut more, mut enough) = (due.saturating_sub(1), now);
+        while enough.saturating_sub(more) > 1 {
+            let middle = more + (enough - more) / 2;
+            if schedule.count(setting, middle, now) > u64::from(most) { more = middle } else { enough = middle }
+        }
+        return schedule.next(setting, enough).filter(|at| *at <= now).unwrap_or(due);
+    }
+    let mut at = now.saturating_add(1);
+    for _ in 0..most {
+        match schedule.prev(setting, at) {
+            Some(before) if before > due => at = before,
+            _ => break,
+        }
+    }
+    at
 }

@@ -40,7 +40,8 @@ pub struct RunFacts {
     pub attempt: u32,
     /// How often it was taken up before this: 0, and more after [`Outcome::Yield`].
     pub turn: u32,
-    /// The runs that it follows, of a job registered by `following`: one, or with `following_all` one of each job.
+    /// The runs that it follows, of a job registered by `following`: one, or with `following_all` one of each job. Of those
+    /// again it is not told which they followed.
     pub follows: Vec<Arc<RunFacts>>,
 }
 

@@ -212,7 +212,7 @@ fn what_an_executor_drops_or_breaks_is_a_lost_run_and_the_next_goes_out() {
     let job = world.scheduler.every(1).hour().background().do_(|| ()).unwrap();
     let _ = world.after(HOUR);
     drop(world.held.take());
-    assert_eq!(world.polled(), "was-dropped-by-the-executor-without-having-been-run");
+    assert_eq!(world.polled(), "was-dropped-by-the-executor-before-it-ended");
     assert_eq!((job.stats().errors, job.last_run().map(|run| run.end)), (1, Some(RunEnd::Lost)));
     let _ = world.after(HOUR);
     world.held.run();

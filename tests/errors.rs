@@ -64,6 +64,8 @@ fn given() -> Vec<(String, Error)> {
     let first = hourly().named("first").do_(|| ()).unwrap();
     let second = scheduler.following(&first).do_(|| ()).unwrap();
     row("first.also_after(&second), which follows first", first.also_after(&second));
+    let (minute, moment) = (Duration::from_secs(60), Duration::from_secs(1));
+    row("delay(1 min).within(1 s)", scheduler.following(&first).delay(minute).within(moment).do_(|| ()).map(drop));
     row("second.also_after(&first), which follows first", second.also_after(&first));
     row("cron(\"0 0 31 2 *\")", scheduler.cron("0 0 31 2 *").do_(|| ()).map(drop));
     let job = scheduler.every(1).day().do_(|| ()).unwrap();
@@ -165,6 +167,7 @@ fn the_golden_file_holds_every_text() {
         "AllowInline",
         "NoRuntime",
         "NothingToFollow",
+        "NeverFresh",
         "Cron::Empty",
         "Cron::TooLong",
         "Cron::FieldCount",

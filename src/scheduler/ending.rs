@@ -14,6 +14,7 @@ use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::id::JobId;
 use crate::job::{LastRun, RunEnd};
 use crate::policy::{Due, Missed, Overlap};
+use crate::run::RunFacts;
 use crate::schedule::{from_nanos, to_nanos};
 
 /// Of runs to follow no more wait than this, unless the job says otherwise.
@@ -80,11 +81,14 @@ impl<C> Table<C> {
     fn goes_on(&mut self, id: JobId, attempt: Attempt, state: State) {
         self.serial += 1;
         let serial = self.serial;
-        let Attempt { facts, after, started, took, ends, .. } = attempt;
+        let Attempt { facts, after, started, took, ends, rules } = attempt;
         let live = Live { serial, facts, after, started, took, ends, state };
         match self.get_mut(id) {
             Some(job) => job.live.push(live),
-            None => self.after.runs.push(live),
+            None => {
+                self.after.runs.push(live);
+                self.after.rules.extend(rules);
+            }
         }
         self.hold(id);
     }
@@ -140,9 +144,13 @@ impl<C> Table<C> {
             self.after.events.push(Event::Ended { run: facts.clone(), end, took });
         }
         let (late, folded, attempt) = (facts.late, facts.folded, facts.attempt);
-        let last = LastRun { due: facts.due, started: from_nanos(started), took, late, folded, attempt, end };
+        let (due, first_missed) = (facts.due, facts.first_missed);
+        let last = LastRun { due, first_missed, started: from_nanos(started), took, late, folded, attempt, end };
         let now = self.watch.last();
-        let Some(job) = self.get_mut(id) else { return self.record_of_departed(id, last) };
+        let Some(job) = self.get_mut(id) else {
+            self.after.rules.extend(rules);
+            return self.record_of_departed(id, last);
+        };
         job.stats.count(&last);
         let mut counts_anew = false;
         if let Some(plan) = job.plan.as_mut().filter(|plan| plan.schedule.spec().after_completion) {
@@ -150,7 +158,7 @@ impl<C> Table<C> {
             let from = if plan.scale == Scale::Elapsed { ended } else { ended.saturating_add(now.ahead()) };
             plan.restarted(from);
             job.searched = from;
-            if plan.schedule.has_callbacks() {
+            if plan.has_callbacks() {
                 let ask = (id, plan.clone(), from);
                 self.after.asks.push(ask);
             } else {
@@ -173,8 +181,15 @@ impl<C> Table<C> {
         let name = facts.name.clone();
         if !job.followers.is_empty() {
             let followers = std::mem::take(&mut job.followers);
-            let mut effect =
-                Effect { end, value, failure, last: last.clone(), facts: Arc::new(facts), ended, told: [None, None] };
+            let mut effect = Effect {
+                end,
+                value,
+                failure,
+                last: last.clone(),
+                facts: Arc::new(RunFacts { follows: Vec::new(), ..facts }),
+                ended,
+                told: [None, None],
+            };
             for follower in &followers {
                 self.set_off(*follower, id, &mut effect);
             }
@@ -250,15 +265,14 @@ impl<C> Table<C> {
         let now = self.watch.last().elapsed;
         let Some(job) = self.get_mut(id) else { return false };
         job.paused = true;
-        job.holds = 0;
-        job.held_by = None;
+        job.let_go_of_block();
         let limits = job.rules.clone();
         // A run at the first poll is its schedule, not besides it.
         if !job.plan.as_ref().is_some_and(|plan| plan.schedule.is_reboot()) {
             self.clear_waiting(id);
         }
         self.release_from_block(id);
-        limits.iter().flat_map(|rules| rules.limits.iter()).for_each(|limit| self.call(*limit, now));
+        limits.iter().flat_map(|rules| rules.limits.iter()).for_each(|limit| self.let_on(*limit, now));
         self.requeue(id);
         true
     }
@@ -270,7 +284,7 @@ struct Effect {
     value: Option<Value>,
     failure: Option<Failure>,
     last: LastRun,
-    facts: Arc<crate::run::RunFacts>,
+    facts: Arc<RunFacts>,
     ended: i64,
     /// The failure and the end as values, once somebody follows them.
     told: [Option<Value>; 2],

@@ -35,8 +35,21 @@ pub(super) struct Rules {
     pub(super) limits: Box<[LimitId]>,
     pub(super) when: Option<Condition>,
     pub(super) at_latest: Option<i64>,
-    /// The hours in which it may start, as the window of a schedule, and their zone.
-    pub(super) window: Option<(Schedule, Zone)>,
+    pub(super) window: Option<Hours>,
+}
+
+/// The hours in which a job may start, as the window of a schedule, in a zone without code of the user's own.
+#[derive(Clone)]
+pub(super) struct Hours {
+    pub(super) window: Schedule,
+    pub(super) zone: Zone,
+}
+
+impl Hours {
+    /// When they begin, if an instant of the wall clock lies outside.
+    pub(super) fn opens(&self, at: i64) -> Option<i64> {
+        self.window.window_opens(&self.zone, at)
+    }
 }
 
 /// Code of the user's own: is asked with the lock free.
@@ -87,6 +100,8 @@ pub(super) struct Job<C> {
     pub(super) chain: Option<Box<Chain>>,
     pub(super) followers: Vec<JobId>,
     pub(super) block: Option<Box<Block>>,
+    /// How often it was given another schedule.
+    pub(super) edition: u32,
     /// In which poll its condition was last found to hold.
     pub(super) holds: u64,
     /// What held back the run that is about to start.
@@ -238,6 +253,7 @@ impl<C> Job<C> {
             chain: None,
             followers: Vec::new(),
             block: None,
+            edition: 0,
             holds: 0,
             held_by: None,
             failures: 0,
@@ -304,6 +320,12 @@ impl<C> Job<C> {
         }
     }
 
+    /// What held back a run that does not start after all is no matter of the next one.
+    pub(super) fn let_go_of_block(&mut self) {
+        self.holds = 0;
+        self.held_by = None;
+    }
+
     fn may_start(&self) -> bool {
         !self.paused && self.runs_left != Some(0)
     }
@@ -357,7 +379,7 @@ impl<C> Job<C> {
         let next = self.next.filter(|_| !counted_from_end)?;
         // What is made up for one by one waits for its turn: it does not come while a run goes on, it came before.
         let made_up_for = next <= self.missed_until && matches!(plan.missed, Missed::RunAll { .. });
-        (!made_up_for || self.has_slot() || self.running).then(|| plan.put_off(next))
+        (!made_up_for || self.has_slot() || self.running).then(|| plan.jittered(next))
     }
 
     pub(super) fn slack(&self) -> i64 {
@@ -379,6 +401,11 @@ impl<C> Job<C> {
         let used_up = self.runs_left == Some(0);
         let follows = self.chain.as_ref().is_some_and(|chain| chain.goes_on());
         used_up || self.next.is_none() && self.waiting.is_empty() && !follows
+    }
+
+    /// Whether a run goes on, or has more to do at a later poll.
+    pub(super) fn is_running(&self) -> bool {
+        self.running || self.live.iter().any(|live| !matches!(live.state, State::Again { .. }))
     }
 
     pub(super) fn snapshot(&self, now: Now, limit_name: impl FnOnce(LimitId) -> Arc<str>) -> JobSnapshot {
@@ -403,7 +430,7 @@ impl<C> Job<C> {
             last_run: self.last.clone(),
             stats: self.stats,
             paused: self.paused,
-            running: self.running || self.live.iter().any(|live| !matches!(live.state, State::Again { .. })),
+            running: self.is_running(),
             retrying,
             held_back: self.block.as_ref().map(|block| block.by.told(limit_name)),
             progress: signals.unwrap_or(&self.signals).progress(),

@@ -175,9 +175,12 @@ impl<T, C: 'static, M> Following<T, C, M> {
         if let Some(other) = self.upstreams.iter().find(|upstream| !Weak::ptr_eq(&upstream.control, &own)) {
             return Err(if other.control.strong_count() == 0 { Error::SchedulerGone } else { Error::OtherScheduler });
         }
+        if let Some((delay, within)) = self.delay.zip(self.within).filter(|(delay, within)| delay > within) {
+            return Err(Error::NeverFresh { delay, within });
+        }
         // The scheduler's usual overlap is for occurrences.
         let defaults = super::Defaults { overlap: None, ..shared.defaults.clone() };
-        let rules = self.options.rules(&defaults, place, &shared.zone)?;
+        let rules = self.options.rules(&defaults, place, &shared.zone, &shared.clock)?;
         let (mut entry, handle) = entry(&shared, &mut self.options, body);
         let mut upstreams: Vec<JobId> = self.upstreams.iter().map(|upstream| upstream.id).collect();
         let all = self.join.map(|join| All { latest: upstreams.iter().map(|id| (*id, None)).collect(), join });
@@ -194,14 +197,14 @@ impl<T, C: 'static, M> Following<T, C, M> {
 }
 
 impl<T: Send + Sync + 'static, C: 'static> Following<T, C> {
-    /// After each run that ends badly, after its last attempt, with what went wrong.
+    /// After each run that ends badly, after its last attempt, with what went wrong; of several jobs, of any of them.
     pub fn on_failure(mut self) -> Following<Failure, C> {
         self.on = On::Failure;
         self.join = None;
         self.retyped()
     }
 
-    /// After each run, however it ends, with its figures.
+    /// After each run, however it ends, with its figures; of several jobs, of any of them.
     pub fn on_end(mut self) -> Following<LastRun, C> {
         self.on = On::End;
         self.join = None;

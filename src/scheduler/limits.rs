@@ -56,7 +56,7 @@ impl Limit {
             Allows::AtOnce(most) if self.in_use < most => Ok((most - self.in_use) as usize),
             Allows::AtOnce(_) => Err(None),
             Allows::Rate(most, per) => {
-                let counted = self.starts.iter().rev().take_while(|start| start.saturating_add(per) > now).count();
+                let counted = self.starts.len() - self.starts.partition_point(|start| start.saturating_add(per) <= now);
                 let most = most as usize;
                 // The oldest of those that fill it has to pass out of sight.
                 let first = self.starts.len().checked_sub(most).and_then(|place| self.starts.get(place));
@@ -182,7 +182,9 @@ impl Limits {
         for id in ids {
             let limit = &mut self.limits[*id as usize];
             limit.in_use += 1;
-            if let Allows::Rate(most, _) = limit.allows {
+            if let Allows::Rate(most, per) = limit.allows {
+                let past = limit.starts.partition_point(|start| start.saturating_add(per) <= now);
+                limit.starts.drain(..past);
                 limit.starts.push_back(now);
                 while limit.starts.len() > most as usize {
                     limit.starts.pop_front();

@@ -55,7 +55,7 @@ use entry::Job;
 use limits::Allows;
 use observe::{Observer, Subscription};
 use plan::{Plan, Scale};
-use table::Table;
+use table::{After, Table};
 use wait::Alarm;
 
 /// A set of jobs and their due times, run by the host's own loop.
@@ -325,6 +325,7 @@ impl<C> Shared<C> {
             after.runs.into_iter().for_each(drop_quietly);
             after.followed.into_iter().for_each(drop_quietly);
             after.failures.into_iter().for_each(drop_quietly);
+            after.rules.into_iter().for_each(drop_quietly);
             after.wakers.into_iter().for_each(|waker| drop_quietly(catch_unwind(AssertUnwindSafe(|| waker.wake()))));
             self.tell(&after.events);
             for (id, plan, from) in after.asks {
@@ -365,15 +366,12 @@ impl<C> Shared<C> {
     fn glance(&self) -> Option<(Option<i64>, usize)> {
         let (monotonic, wall) = (self.clock.monotonic(), self.clock.wall());
         let mut table = self.table.lock();
-        let Look::At(now, changes) = table.watch.look(monotonic, wall, None) else { return None };
-        if changes != Changes::default() {
-            return None;
-        }
+        let Look::At(now, _) = table.watch.look(monotonic, wall, None) else { return None };
         if !table.is_quiet(now) {
             return None;
         }
         table.polled = now.elapsed;
-        Some((table.idle(now), table.queued()))
+        Some((table.idle(now), table.placed()))
     }
 
     /// Looks at the clock. If the wall clock was set, the jobs that follow it are asked anew.
@@ -483,7 +481,7 @@ impl<C: 'static> Scheduler<C> {
     /// When the next job is due, by the wall clock; `None` if there is none or the scheduler is paused.
     pub fn next_run(&self) -> Option<DateTime<Utc>> {
         let now = self.0.now();
-        self.0.table.lock().idle(now).map(|idle| from_nanos(now.wall.saturating_add(idle)))
+        self.0.table.lock().next_due(now).map(from_nanos)
     }
 
     /// When the next job that bears a tag is due.
@@ -567,8 +565,15 @@ impl<C> Drop for Shared<C> {
     fn drop(&mut self) {
         let table = self.table.get_mut();
         table.close();
-        let after = std::mem::take(&mut table.after);
-        after.wakers.into_iter().for_each(|waker| drop_quietly(catch_unwind(AssertUnwindSafe(|| waker.wake()))));
+        let After { jobs, runs, followed, failures, rules, wakers, events, asks } = std::mem::take(&mut table.after);
+        wakers.into_iter().for_each(|waker| drop_quietly(catch_unwind(AssertUnwindSafe(|| waker.wake()))));
+        jobs.into_iter().for_each(drop_quietly);
+        runs.into_iter().for_each(drop_quietly);
+        followed.into_iter().for_each(drop_quietly);
+        failures.into_iter().for_each(drop_quietly);
+        rules.into_iter().for_each(drop_quietly);
+        events.into_iter().for_each(drop_quietly);
+        asks.into_iter().for_each(drop_quietly);
         for job in table.take_jobs() {
             job.epitaph.write(job.stats, job.last.clone());
             drop_quietly(job);
@@ -599,21 +604,22 @@ impl<C: 'static> Control for Shared<C> {
                 return Err(true);
             }
             job.failures = 0;
-            Ok(job.plan.clone().map(|plan| (plan, job.last_due)))
+            Ok(job.plan.clone().map(|plan| (plan, job.last_due, job.edition)))
         });
         let plan = match resumed {
             Ok(plan) => plan,
             Err(there) => return there,
         };
-        let next = plan.map(|(plan, last_due)| {
+        let next = plan.map(|(plan, last_due, edition)| {
             // What was run is not run again, also when the wall clock was set back.
             let last_due = last_due.filter(|last| plan.scale == Scale::Wall && !table::is_wrong_before(*last, now));
             let from = plan.on_scale(now).max(last_due.unwrap_or(i64::MIN));
             // A schedule of the user's own that panics ends here; its job says so when it is next asked.
-            (from, catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None))
+            (from, catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None), edition)
         });
         self.with(|table| {
-            if let (Some(job), Some((from, next))) = (table.get_mut(id), next) {
+            let job = table.get_mut(id).zip(next).filter(|(job, (.., edition))| job.edition == *edition);
+            if let Some((job, (from, next, _))) = job {
                 job.next = next.or(job.next);
                 job.searched = from;
             }
@@ -625,9 +631,10 @@ impl<C: 'static> Control for Shared<C> {
     fn run_now(&self, id: JobId) -> bool {
         let now = self.now();
         self.with(|table| {
+            let closed = table.closed;
             let Some(job) = table.get_mut(id).filter(|job| !job.paused) else { return false };
-            if job.plan.is_none() && job.waiting.is_empty() {
-                // Without a run to follow there is no result to give it.
+            let nothing_to_follow = job.plan.is_none() && job.waiting.is_empty();
+            if nothing_to_follow || job.runs_left == Some(0) || closed {
                 return false;
             }
             job.ask_by_hand(now);
@@ -644,27 +651,29 @@ impl<C: 'static> Control for Shared<C> {
             let plan = table.get(id).and_then(|job| job.plan.as_ref()).ok_or(Error::JobGone)?;
             (plan.missed, plan.grace, plan.seed)
         };
-        let plan = Plan::new(schedule, self.zone.clone(), seed, missed, grace, now);
-        let next = register::first(&plan, now)?;
-        self.with(|table| {
+        let mut plan = Some(Plan::new(schedule, self.zone.clone(), seed, missed, grace, now));
+        let next = plan.as_ref().map_or(Ok(None), |plan| register::first(plan, now))?;
+        let result = self.with(|table| {
             table.release_from_block(id);
-            let job = table.get_mut(id).ok_or(Error::JobGone)?;
-            job.runs_left = plan.schedule.spec().times;
-            job.searched = plan.on_scale(now);
-            job.holds = 0;
-            job.held_by = None;
+            let (Some(job), Some(new)) = (table.get_mut(id), &plan) else { return Err(Error::JobGone) };
+            job.edition = job.edition.wrapping_add(1);
+            job.runs_left = new.schedule.spec().times;
+            job.searched = new.on_scale(now);
+            job.let_go_of_block();
             // What the old one was run or made up for says nothing of the new one.
             job.last_due = None;
             job.missed_until = i64::MIN;
-            let at_once = plan.schedule.spec().immediately || plan.schedule.is_reboot();
-            job.next = next;
-            job.plan = Some(plan);
-            if at_once {
+            if new.schedule.spec().immediately || new.schedule.is_reboot() {
                 job.ask_by_hand(now);
             }
+            job.next = next;
+            std::mem::swap(&mut job.plan, &mut plan);
             table.asked(id);
             Ok(())
-        })
+        });
+        // The one that is not needed holds what is the user's, and goes with the lock free.
+        drop_quietly(plan);
+        result
     }
 
     fn also_after(&self, id: JobId, upstream: JobId) -> Result<(), Error> {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Defaults;
-use super::entry::{Condition, Retry, Rules, Worth};
+use super::entry::{Condition, Hours, Retry, Rules, Worth};
 use super::limits::Allows;
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::policy::{Backoff, Missed, Overlap};
-use crate::schedule::{Schedule, Zone, length};
+use crate::schedule::{Schedule, Zone, length, to_nanos};
 
 /// What is said of a job besides its schedule.
 #[derive(Default)]
@@ -74,23 +75,32 @@ impl Options {
     }
 
     /// The rules that this makes with a scheduler's defaults; `None` for most jobs.
-    pub(super) fn rules(&mut self, defaults: &Defaults, place: Place, zone: &Zone) -> Result<Option<Arc<Rules>>, Error> {
+    pub(super) fn rules(
+        &mut self,
+        defaults: &Defaults,
+        place: Place,
+        zone: &Zone,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Option<Arc<Rules>>, Error> {
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);
         }
-        match self.overlap {
+        match self.overlap.or(defaults.overlap) {
             Some(Overlap::Queue { most: 0 } | Overlap::Allow { most: 0 }) => return Err(Error::ZeroOfMany { word: "overlap" }),
-            Some(Overlap::Allow { .. }) if place == Place::OnPoll => return Err(Error::AllowInline),
+            Some(Overlap::Allow { .. }) if place == Place::OnPoll && self.overlap.is_some() => return Err(Error::AllowInline),
             _ => {}
         }
         if self.pause_after == Some(0) {
             return Err(Error::ZeroOfMany { word: "pause_after_failures" });
         }
-        let usual = defaults.overlap.filter(|overlap| match overlap {
-            Overlap::Queue { most } => *most > 0,
-            Overlap::Allow { most } => *most > 0 && place == Place::Away,
-            _ => true,
-        });
+        let usual = defaults.overlap.filter(|overlap| place == Place::Away || !matches!(overlap, Overlap::Allow { .. }));
+        let mut window = self.window.take().map(|window| Hours { window, zone: zone.clone() });
+        if let Some(hours) = window.take_if(|hours| hours.zone.is_custom()) {
+            // The zone is code of the user's own, which is asked as a condition is.
+            let (also, clock) = (self.when.take(), clock.clone());
+            let open = move || hours.opens(to_nanos(&clock.wall())).is_none() && also.as_ref().is_none_or(|also| also());
+            self.when = Some(Arc::new(open));
+        }
         let most = self.retry.or(defaults.retry).filter(|most| *most > 0);
         let backoff = self.backoff.take().or(defaults.backoff.clone()).unwrap_or_default();
         let rules = Rules {
@@ -102,7 +112,7 @@ impl Options {
             limits: Box::default(),
             when: self.when.take(),
             at_latest: self.at_latest.map(length),
-            window: self.window.take().map(|window| (window, zone.clone())),
+            window,
         };
         let Rules { overlap, timeout, retry, pause_after, spacing, when, window, .. } = &rules;
         let any = overlap.is_some() || timeout.is_some() || retry.is_some() || pause_after.is_some() || spacing.is_some();

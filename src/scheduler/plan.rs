@@ -52,6 +52,11 @@ impl Plan {
         if self.scale == Scale::Elapsed { at.saturating_add(now.ahead()) } else { at }
     }
 
+    /// Whether asking it runs code of the user's own.
+    pub(super) fn has_callbacks(&self) -> bool {
+        self.schedule.has_callbacks() || self.zone.is_custom()
+    }
+
     pub(super) fn next(&self, after: i64) -> Option<i64> {
         self.schedule.next(self.setting(), after)
     }
@@ -66,7 +71,7 @@ impl Plan {
     }
 
     /// When an occurrence is to run, its jitter added.
-    pub(super) fn put_off(&self, occurrence: i64) -> i64 {
+    pub(super) fn jittered(&self, occurrence: i64) -> i64 {
         match length(self.schedule.jitter()) {
             0 => occurrence,
             jitter => {

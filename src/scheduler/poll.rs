@@ -14,7 +14,7 @@ use crate::clock::Now;
 use crate::event::{Event, Failure, FailureKind, RemoveReason};
 use crate::id::JobId;
 use crate::job::RunEnd;
-use crate::run::{Outcome, RunView, TimeLimit};
+use crate::run::{LateBy, Outcome, RunView, TimeLimit};
 use crate::schedule::{from_nanos, length, mix};
 use crate::sync::atomic::Ordering;
 
@@ -226,13 +226,15 @@ struct Poll<'a, C: 'static> {
 impl<'a, C: 'static> Poll<'a, C> {
     fn begin(scheduler: &'a Scheduler<C>, budget: Option<Duration>) -> Self {
         let shared = &*scheduler.0;
+        // Whoever is told of the clocks is in this poll already.
+        shared.with(|table| table.begin_poll());
         let now = shared.now();
         let began = Duration::from_nanos(now.monotonic.unsigned_abs());
         let told = shared.with(|table| {
-            table.begin_poll(now);
+            table.poll_at = now.elapsed;
             let gap = now.elapsed.saturating_sub(table.polled);
             table.polled = now.elapsed;
-            let late = table.first_due(now).map_or(0, |(due, _)| now.wall.saturating_sub(due)).min(gap);
+            let late = table.idle(now).map_or(0, i64::saturating_neg).min(gap);
             let host_late = late.saturating_sub(now.slept).saturating_sub(now.stepped.max(0));
             let by = Duration::from_nanos(host_late.max(0).unsigned_abs());
             if by > shared.host_late {
@@ -296,9 +298,11 @@ impl<'a, C: 'static> Poll<'a, C> {
         let taken = self.shared().with(|table| {
             let Returned { serial, how, waited, took, ended } = table.returned.pop_front()?;
             let yields = matches!(how, How::Called(Ok((Outcome::Yield, _))));
-            let back = |attempt| Some((how, ended, attempt));
-            let Some(errand) = table.away.remove(&serial) else { return back(None) };
+            let errand = table.away.remove(&serial)?;
             let id = errand.id;
+            if waited >= Duration::from_millis(1) {
+                table.lateness.add(waited, LateBy::Pool);
+            }
             table.limits.room_may_be_free();
             let live = table.get_mut(id).and_then(|job| {
                 let place = job.live.iter().position(|live| live.serial == serial)?;
@@ -308,10 +312,10 @@ impl<'a, C: 'static> Poll<'a, C> {
             if !(yields && live.is_some()) {
                 table.give_back(&errand.limits, true, now.elapsed);
             }
-            table.call(super::limits::ROOM, now.elapsed);
+            table.let_on(super::limits::ROOM, now.elapsed);
             let Some((live, rules)) = live else {
-                table.tell(|_| Event::Stray { id, name: errand.name, took });
-                return back(None);
+                table.tell(|_| Event::Stray { id, name: errand.name.clone(), took });
+                return Some((how, ended, errand, None));
             };
             let Live { mut facts, after, started, mut ends, .. } = live;
             if facts.turn == 0 && yields {
@@ -326,9 +330,10 @@ impl<'a, C: 'static> Poll<'a, C> {
             facts.turn = facts.turn.saturating_add(u32::from(yields));
             facts.late = facts.late.saturating_add(waited);
             table.requeue(id);
-            back(Some(Attempt { facts, after, started, took, ends, rules }))
+            Some((how, ended, errand, Some(Attempt { facts, after, started, took, ends, rules })))
         });
-        let Some((how, ended, attempt)) = taken else { return };
+        let Some((how, ended, errand, attempt)) = taken else { return };
+        drop_quietly(errand);
         let Some(attempt) = attempt else { return drop_quietly(how) };
         let ending = match how {
             How::Called(called) => Ending::of(called),
@@ -378,14 +383,14 @@ impl<'a, C: 'static> Poll<'a, C> {
                     shared.with(|table| table.remove(id, RemoveReason::Panicked));
                 }
             },
-            Step::AskCondition { id, condition } => {
+            Step::AskCondition { id, condition, due } => {
                 let holds = catch_unwind(AssertUnwindSafe(|| condition())).unwrap_or_else(|payload| {
                     let kind = FailureKind::Panic(format!("in its condition: {}", message(payload)));
                     self.told_failure(id, self.now.wall, kind);
                     false
                 });
                 let now = self.now;
-                shared.with(|table| table.answered(id, holds, now));
+                shared.with(|table| table.answered(id, holds, due, now));
                 self.read = shared.clock.monotonic();
                 // If it holds a run follows at once, or the budget would never let one.
                 self.moved |= !holds;
@@ -476,7 +481,7 @@ impl<'a, C: 'static> Poll<'a, C> {
                 shared.with(|table| {
                     table.announce(&facts);
                     // There may be room for more.
-                    table.call(super::limits::ROOM, now.elapsed);
+                    table.let_on(super::limits::ROOM, now.elapsed);
                 });
             }
         }
@@ -580,7 +585,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         let shared = self.shared();
         let now = shared.now();
         let table = shared.table.lock();
-        let Tick { left, next, .. } = Tick::quiet(table.idle(now), table.queued(), false);
+        let Tick { left, next, .. } = Tick::quiet(table.idle(now), table.placed(), false);
         Tick { left, next, ..self.tick }
     }
 }

@@ -141,7 +141,7 @@ impl<C: 'static, M> When<Registering<C, M>> {
         }
         let grace = options.grace.or(shared.grace);
         let zone = schedule.spec().zone.clone().unwrap_or_else(|| shared.zone.clone());
-        let rules = options.rules(&shared.defaults, place, &zone)?;
+        let rules = options.rules(&shared.defaults, place, &zone, &shared.clock)?;
         let (mut entry, handle) = entry(&shared, &mut options, body);
         let id = entry.id;
         let seed = identity(handle.name(), id.order, shared.seed);

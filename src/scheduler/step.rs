@@ -71,6 +71,8 @@ pub(super) enum Step<C> {
     AskCondition {
         id: JobId,
         condition: Condition,
+        /// When what it is asked for was due, in elapsed time.
+        due: i64,
     },
 }
 
@@ -117,8 +119,11 @@ pub(super) struct TimedOut {
 
 /// Where a run came from.
 pub(super) enum Origin {
-    /// The schedule, which goes back to this occurrence.
-    Occurrence(i64),
+    /// The schedule, which goes back to this occurrence if it is still the same edition.
+    Occurrence {
+        due: i64,
+        edition: u32,
+    },
     Waiting(Waiting),
     /// A failed attempt before it.
     Attempt(Box<Failure>),
@@ -149,7 +154,10 @@ impl<C> Table<C> {
             return Step::Nothing;
         }
         for _ in 0..LOOKED_AT {
-            let Some((_, slot)) = self.first_due(moment.now) else { return Step::Nothing };
+            let Some((_, slot)) = self.first_due(moment.now) else {
+                self.put_off = None;
+                return Step::Nothing;
+            };
             if let Some(step) = self.visit(slot, moment) {
                 return step;
             }
@@ -178,7 +186,7 @@ impl<C> Table<C> {
         let step = self.look(id, moment);
         if let Some(limit) = limit {
             // What it did not take is for the next in line.
-            self.call(limit, now.elapsed);
+            self.let_on(limit, now.elapsed);
         }
         step
     }
@@ -320,18 +328,17 @@ impl<C> Table<C> {
             let gone = self.get_mut(id)?.waiting.pop_front()?;
             self.dropped(id, gone.due.folded, gone.due.first, gone.due.due, because);
             self.after.followed.extend(gone.after);
-            self.get_mut(id)?.holds = 0;
+            self.get_mut(id)?.let_go_of_block();
             self.requeue(id);
             self.remove_if_over(id);
             return None;
         }
-        let entrance = if front.by_hand { Entrance::ByHand } else { Entrance::Run };
-        match self.gate(id, entrance, front.ready, moment) {
+        let (entrance, ready) = (if front.by_hand { Entrance::ByHand } else { Entrance::Run }, front.ready);
+        match self.gate(id, entrance, ready, moment) {
             Gate::Open => {}
             Gate::Shut => return None,
-            Gate::Ask(condition) => return Some(Step::AskCondition { id, condition }),
+            Gate::Ask(condition) => return Some(Step::AskCondition { id, condition, due: ready }),
         }
-        self.make_room(id, now);
         let job = self.get_mut(id)?;
         let waiting = job.waiting.pop_front()?;
         let due = match (waiting.by_hand, &waiting.after) {
@@ -365,18 +372,18 @@ impl<C> Table<C> {
         if job.until().is_some_and(|until| now.wall > until) {
             return self.occurrence(id, due, moment);
         }
-        let at = plan.wall(plan.put_off(due), now).saturating_sub(now.ahead());
+        let at = plan.wall(plan.jittered(due), now).saturating_sub(now.ahead());
         match self.gate(id, Entrance::Run, at, moment) {
             Gate::Open => self.occurrence(id, due, moment),
             Gate::Shut => None,
-            Gate::Ask(condition) => Some(Step::AskCondition { id, condition }),
+            Gate::Ask(condition) => Some(Step::AskCondition { id, condition, due: at }),
         }
     }
 
     /// What becomes of an occurrence is decided.
     fn occurrence(&mut self, id: JobId, due: i64, moment: Moment) -> Option<Step<C>> {
         let plan = self.get(id)?.plan.as_ref()?;
-        if plan.schedule.has_callbacks() {
+        if plan.has_callbacks() {
             return Some(Step::AskSchedule { id, plan: Box::new(plan.clone()), due });
         }
         let verdict = plan.decide(due, moment.now);
@@ -391,7 +398,7 @@ impl<C> Table<C> {
         let wall = |at: i64| plan.wall(at, now);
         let since = wall(due);
         if plan.schedule.spec().until.is_some_and(|until| now.wall > until) {
-            let own = plan.schedule.has_callbacks();
+            let own = plan.has_callbacks();
             let decided = verdict.dropped + verdict.run.map_or(0, |run| run.folded);
             let all = if own { decided } else { plan.count(due, plan.on_scale(now)).saturating_add(1) };
             job.next = None;
@@ -404,7 +411,7 @@ impl<C> Table<C> {
         }
         let run = verdict.run.map(|run| Due { due: wall(run.due), first: wall(run.first), folded: run.folded });
         let again = verdict.run.map(|run| run.first);
-        let at = verdict.run.map_or(0, |run| plan.put_off(run.due));
+        let at = verdict.run.map_or(0, |run| plan.jittered(run.due));
         let (here, latest) = (plan.on_scale(now), at.saturating_add(length(plan.schedule.slack())));
         let slack = latest > at && here <= latest;
         let merged = slack && here < latest;
@@ -420,12 +427,12 @@ impl<C> Table<C> {
         }
         if verdict.dropped > 0 {
             let because = if verdict.beyond_grace { DropReason::Late } else { DropReason::Policy };
-            let until = run.map_or(now.wall, |run| run.first);
+            let until = run.map_or(now.wall, |run| run.first.saturating_sub(1));
             self.dropped(id, verdict.dropped, since, until, because);
         }
         self.requeue(id);
         let Some(run) = run else {
-            self.get_mut(id)?.holds = 0;
+            self.get_mut(id)?.let_go_of_block();
             self.remove_if_over(id);
             return None;
         };
@@ -434,11 +441,11 @@ impl<C> Table<C> {
             self.overlapped(id, run, now);
             return None;
         }
-        self.make_room(id, now);
         let held_by = self.get_mut(id)?.held_by.take();
         let held_by = held_by.or_else(|| slack.then_some(LateBy::Slack));
         let facts = self.facts(id, run, at, &None, held_by, moment)?;
-        self.begin(id, facts, None, Origin::Occurrence(again?), moment, merged)
+        let (due, edition) = (again?, self.get(id)?.edition);
+        self.begin(id, facts, None, Origin::Occurrence { due, edition }, moment, merged)
     }
 
     /// An occurrence came while earlier runs go on: it waits or is dropped.
@@ -469,7 +476,7 @@ impl<C> Table<C> {
                     return Gate::Ask(condition.clone());
                 }
             }
-            if let Some(opens) = rules.window.as_ref().and_then(|(window, zone)| window.window_opens(zone, now.wall)) {
+            if let Some(opens) = rules.window.as_ref().and_then(|window| window.opens(now.wall)) {
                 self.block(id, BlockedBy::Window, None, Some(opens), now);
                 return Gate::Shut;
             }
@@ -479,6 +486,10 @@ impl<C> Table<C> {
                     return Gate::Shut;
                 }
             }
+        }
+        // What takes another's place does not wait for what that one holds.
+        if entrance != Entrance::Attempt {
+            self.make_room(id, now);
         }
         match self.limit_gate(id, &rules.limits, due, moment) {
             Gate::Open if away => self.limit_gate(id, &[ROOM], due, moment),
@@ -495,20 +506,16 @@ impl<C> Table<C> {
     }
 
     /// What a job's condition answered.
-    pub(super) fn answered(&mut self, id: JobId, holds: bool, now: Now) {
+    pub(super) fn answered(&mut self, id: JobId, holds: bool, due: i64, now: Now) {
         let polls = self.polls;
         let Some(job) = self.get_mut(id) else { return };
         job.holds = if holds { polls } else { 0 };
         if holds {
             return;
         }
-        let due = match job.front().filter(|front| front.ready <= now.elapsed) {
-            Some(front) => Some(front.ready),
-            None => job.scheduled().zip(job.plan.as_ref()).map(|(at, plan)| plan.wall(at, now).saturating_sub(now.ahead())),
-        };
-        let latest = job.rules.as_ref().and_then(|rules| rules.at_latest).zip(due);
-        let latest = latest.map_or(i64::MAX, |(most, due)| due.saturating_add(most));
-        let again = now.elapsed.saturating_add(ASKED_EVERY).min(latest);
+        let most = job.rules.as_ref().and_then(|rules| rules.at_latest);
+        let latest = most.map_or(i64::MAX, |most| due.saturating_add(most));
+        let again = now.elapsed.saturating_add(ASKED_EVERY).min(latest).max(now.elapsed + 1);
         self.block(id, BlockedBy::Condition, Some(again), None, now);
     }
 
@@ -594,7 +601,7 @@ impl<C> Table<C> {
         let (rules, away) = (job.rules.clone(), job.is_away());
         if let Some(rules) = rules.as_ref().filter(|rules| !rules.limits.is_empty()) {
             self.limits.take(&rules.limits, here);
-            rules.limits.iter().for_each(|limit| self.call(*limit, moment.now.elapsed));
+            rules.limits.iter().for_each(|limit| self.let_on(*limit, moment.now.elapsed));
         }
         let attempt = Attempt { facts, after, started: moment.wall(), took: Duration::ZERO, ends, rules };
         if away {
@@ -603,7 +610,7 @@ impl<C> Table<C> {
         self.announce(&attempt.facts);
         let call = self.taken(id, attempt, merged);
         match origin {
-            Origin::Occurrence(_) | Origin::Turn => {}
+            Origin::Occurrence { .. } | Origin::Turn => {}
             Origin::Waiting(_) => self.requeue(id),
             Origin::Attempt(failure) => {
                 self.after.failures.push(*failure);
@@ -674,23 +681,39 @@ impl<C> Table<C> {
         if !matches!((&live, &origin), (Some(_), Origin::Turn)) {
             self.give_back(&errand.limits, matches!(origin, Origin::Turn), now.elapsed);
         }
-        let (Some(mut live), Some(full)) = (live, self.limits.full_until(now.elapsed)) else { return };
+        let full = self.limits.full_until(now.elapsed);
+        let (Some(mut live), Some(full)) = (live, full) else {
+            // Its job is gone, or has given it up: what it came from is the user's to drop.
+            match origin {
+                Origin::Waiting(waiting) => self.after.followed.extend(waiting.after),
+                Origin::Attempt(failure) => self.after.failures.push(*failure),
+                Origin::Occurrence { .. } | Origin::Turn => {}
+            }
+            return;
+        };
         let (turns, serial) = (self.turns + 1, self.serial);
         let Some(job) = self.get_mut(id) else { return };
         job.held_by = Some(live.facts.late_by);
         let due = to_nanos(&live.facts.first_missed).saturating_sub(now.ahead());
-        if matches!(origin, Origin::Occurrence(_) | Origin::Waiting(_)) {
+        if matches!(origin, Origin::Occurrence { edition, .. } if edition == job.edition) || matches!(origin, Origin::Waiting(_))
+        {
             job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
             job.last_start = last_start;
         }
         match origin {
-            Origin::Occurrence(due) => {
-                job.next = Some(due);
-                job.searched = due.saturating_sub(1);
+            Origin::Occurrence { due, edition } => {
+                if edition == job.edition {
+                    job.next = Some(due);
+                    job.searched = due.saturating_sub(1);
+                }
                 self.after.followed.extend(live.after);
             }
             Origin::Waiting(waiting) => {
-                job.waiting.push_front(waiting);
+                if job.paused {
+                    self.after.followed.extend(waiting.after);
+                } else {
+                    job.waiting.push_front(waiting);
+                }
                 self.after.followed.extend(live.after);
             }
             Origin::Attempt(failure) => {
@@ -715,8 +738,8 @@ impl<C> Table<C> {
 
     /// The run by hand of all jobs: each that can run now, in the order given. Others run when they can.
     pub(super) fn step_by_hand(&mut self, id: JobId, moment: Moment) -> Option<Step<C>> {
-        let closed = self.closed;
-        let job = self.get_mut(id).filter(|job| !job.paused && !closed)?;
+        let none = self.closed || self.paused;
+        let job = self.get_mut(id).filter(|job| !job.paused && !none)?;
         if job.plan.is_none() && job.waiting.is_empty() {
             return None;
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::away::Returned;
-use super::entry::{Block, BlockedBy, Chain, Followed, Job, Live, On, State, Unrun, Waiting};
+use super::entry::{Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
 use super::limits::{Allows, LimitId, Limits};
 use super::plan::{Plan, Scale};
 use super::summary::Lateness;
@@ -38,7 +38,7 @@ pub(super) struct Table<C> {
     elapsed: Timeline,
     wall: Timeline,
     /// How many jobs are in either queue.
-    waiting: usize,
+    placed: usize,
     pub(super) limits: Limits,
     /// Runs in the background that have not returned, by their serial, and those that have.
     pub(super) away: HashMap<u64, Errand>,
@@ -50,8 +50,9 @@ pub(super) struct Table<C> {
     pub(super) lateness: Lateness,
     /// The order of the next registration.
     order: u64,
-    /// How often a run has yielded, and how many were begun.
+    /// How often a run has yielded.
     pub(super) turns: u64,
+    /// The last number given to a run.
     pub(super) serial: u64,
     pub(super) paused: bool,
     /// Shut down: no further run starts, and none is registered.
@@ -64,11 +65,13 @@ pub(super) struct Table<C> {
     pub(super) news: u64,
     pub(super) woken: bool,
     pub(super) watch: Watch,
-    /// While a poll goes on: whose it is, of which instant of elapsed time, and the jobs that it may not run any more.
+    /// While a poll goes on: whose it is.
     pub(super) poller: Option<ThreadId>,
+    /// Of which instant of elapsed time the last one was.
     pub(super) poll_at: i64,
     /// How many polls there were.
     pub(super) polls: u64,
+    /// While a poll goes on: jobs that it may not run any more.
     held: Vec<JobId>,
     /// While a poll goes on: whether another thread asked for something.
     asked_elsewhere: bool,
@@ -97,6 +100,7 @@ pub(super) struct After<C> {
     pub(super) runs: Vec<Live>,
     pub(super) followed: Vec<Followed>,
     pub(super) failures: Vec<Failure>,
+    pub(super) rules: Vec<Arc<Rules>>,
     pub(super) wakers: Vec<Waker>,
     pub(super) events: Vec<Event>,
     /// Schedules with code of the user's own that are to be asked anew, from an instant on their scale.
@@ -110,6 +114,7 @@ impl<C> Default for After<C> {
             runs: Vec::new(),
             followed: Vec::new(),
             failures: Vec::new(),
+            rules: Vec::new(),
             wakers: Vec::new(),
             events: Vec::new(),
             asks: Vec::new(),
@@ -119,11 +124,12 @@ impl<C> Default for After<C> {
 
 impl<C> After<C> {
     pub(super) fn is_empty(&self) -> bool {
-        let After { jobs, runs, followed, failures, wakers, events, asks } = self;
+        let After { jobs, runs, followed, failures, rules, wakers, events, asks } = self;
         jobs.is_empty()
             && runs.is_empty()
             && followed.is_empty()
             && failures.is_empty()
+            && rules.is_empty()
             && wakers.is_empty()
             && events.is_empty()
             && asks.is_empty()
@@ -139,7 +145,7 @@ impl<C> Table<C> {
             count: 0,
             elapsed: Timeline::default(),
             wall: Timeline::default(),
-            waiting: 0,
+            placed: 0,
             limits: Limits::default(),
             away: HashMap::new(),
             returned: VecDeque::new(),
@@ -223,14 +229,20 @@ impl<C> Table<C> {
 
     /// Takes a job in, unless nothing more is taken or a job is gone that it would follow; then it is left where it is.
     pub(super) fn admit(&mut self, job: &mut Option<Job<C>>, limits: &[(Arc<str>, Allows)]) -> Result<(), Error> {
-        let Some(candidate) = job else { return Ok(()) };
+        let Some(candidate) = job.as_mut() else { return Ok(()) };
         let orphan = candidate.chain.as_ref().is_some_and(|chain| chain.upstreams.iter().any(|id| self.get(*id).is_none()));
         let limits = match () {
             () if self.closed => Err(Error::ShutDown),
             () if orphan => Err(Error::JobGone),
             () => self.limits.join(limits, self.watch.last().elapsed),
         };
-        let limits = limits.inspect_err(|_| self.free.push(candidate.id.slot))?;
+        let limits = match limits {
+            Ok(limits) => limits,
+            Err(error) => {
+                self.release(candidate.id);
+                return Err(error);
+            }
+        };
         if let Some(rules) = candidate.rules.as_mut().and_then(Arc::get_mut) {
             rules.limits = limits;
         }
@@ -293,6 +305,28 @@ impl<C> Table<C> {
         self.poller == Some(thread::current().id())
     }
 
+    /// The jobs of which a run has not ended: that goes on, has more to do at a later poll, or was given up and goes on all the
+    /// same.
+    pub(super) fn unended(&self, now: Now) -> Vec<JobSnapshot> {
+        let back = |serial: &u64| self.returned.iter().any(|returned| returned.serial == *serial);
+        let out = self.away.iter().filter(|(serial, _)| !back(serial)).map(|(_, errand)| errand);
+        let mut ids: Vec<JobId> = self.all().filter(|job| job.is_running()).map(|job| job.id).collect();
+        let mut gone: Vec<JobSnapshot> = Vec::new();
+        for errand in out {
+            match self.get(errand.id) {
+                Some(_) => ids.push(errand.id),
+                None => gone.push(JobSnapshot::of_gone(errand.id, errand.name.clone())),
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        let mut all: Vec<JobSnapshot> = ids.into_iter().filter_map(|id| self.snapshot(id, now)).collect();
+        all.append(&mut gone);
+        all.sort_by_key(|job| job.id);
+        all.dedup_by_key(|job| job.id);
+        all
+    }
+
     /// Puts a job in its queues, in its place; from outside, or when no more can come of it in this poll.
     pub(super) fn requeue(&mut self, id: JobId) {
         let Some(job) = self.get(id).filter(|job| !job.held) else { return };
@@ -319,7 +353,7 @@ impl<C> Table<C> {
         let is = elapsed.0.is_some() || wall.0.is_some();
         self.elapsed.place(slot, elapsed.0, elapsed.1);
         self.wall.place(slot, wall.0, wall.1);
-        self.waiting = self.waiting + usize::from(is) - usize::from(was);
+        self.placed = self.placed + usize::from(is) - usize::from(was);
     }
 
     pub(super) fn unplace(&mut self, slot: u32) {
@@ -337,9 +371,8 @@ impl<C> Table<C> {
         self.held.push(id);
     }
 
-    pub(super) fn begin_poll(&mut self, now: Now) {
+    pub(super) fn begin_poll(&mut self) {
         self.poller = Some(thread::current().id());
-        self.poll_at = now.elapsed;
         self.polls += 1;
     }
 
@@ -384,7 +417,7 @@ impl<C> Table<C> {
         let now = self.watch.last();
         if let Some(Block { by: BlockedBy::Limit(limit, rank), .. }) = job.block.as_deref() {
             self.limits.leave_line(*limit, *rank, id.slot);
-            self.call(*limit, now.elapsed);
+            self.let_on(*limit, now.elapsed);
         }
         if job.running {
             self.after.wakers.extend(job.signals.stop());
@@ -403,7 +436,7 @@ impl<C> Table<C> {
         }
         self.limits.leave(job.limits(), now.elapsed);
         for limit in job.limits() {
-            self.call(*limit, now.elapsed);
+            self.let_on(*limit, now.elapsed);
         }
         job.epitaph.write(job.stats, job.last.clone());
         let name = job.name.clone();
@@ -486,6 +519,15 @@ impl<C> Table<C> {
         earlier(elapsed, wall)
     }
 
+    /// When the first job is due, by the wall clock, whatever its slack.
+    pub(super) fn next_due(&self, now: Now) -> Option<i64> {
+        if self.paused || self.closed {
+            return None;
+        }
+        let elapsed = self.elapsed.first().map(|(rank, _)| rank.due.saturating_add(now.ahead()));
+        earlier(elapsed, self.wall.first().map(|(rank, _)| rank.due))
+    }
+
     /// Whether a poll has nothing to do.
     pub(super) fn is_quiet(&self, now: Now) -> bool {
         let due = || {
@@ -543,9 +585,9 @@ impl<C> Table<C> {
         }
         self.requeue(id);
         // What it does not take may be for others.
-        limits.iter().flat_map(|rules| rules.limits.iter()).for_each(|limit| self.call(*limit, now.elapsed));
+        limits.iter().flat_map(|rules| rules.limits.iter()).for_each(|limit| self.let_on(*limit, now.elapsed));
         if let BlockedBy::Limit(limit, _) = by {
-            self.call(limit, now.elapsed);
+            self.let_on(limit, now.elapsed);
         }
     }
 
@@ -563,12 +605,12 @@ impl<C> Table<C> {
     pub(super) fn release_from_block(&mut self, id: JobId) {
         if let Some(limit) = self.unblock(id) {
             let now = self.watch.last().elapsed;
-            self.call(limit, now);
+            self.let_on(limit, now);
         }
     }
 
     /// Calls those in line whom a limit lets on.
-    pub(super) fn call(&mut self, limit: LimitId, now: i64) {
+    pub(super) fn let_on(&mut self, limit: LimitId, now: i64) {
         for (slot, from) in self.limits.called(limit, now) {
             let Some(job) = self.jobs.get_mut(slot as usize).and_then(Option::as_mut) else { continue };
             let id = job.id;
@@ -583,7 +625,7 @@ impl<C> Table<C> {
 
     pub(super) fn give_back(&mut self, limits: &[LimitId], started: bool, now: i64) {
         self.limits.give_back(limits, started, now);
-        limits.iter().for_each(|limit| self.call(*limit, now));
+        limits.iter().for_each(|limit| self.let_on(*limit, now));
     }
 
     /// What waits to start goes.
@@ -596,6 +638,13 @@ impl<C> Table<C> {
     /// The wall clock was set: the plans that have to be asked anew, each with the instant to search from.
     pub(super) fn stepped(&mut self, changes: Changes, now: Now) -> Vec<(JobId, Plan, i64, bool)> {
         let mut asked = Vec::new();
+        // Hours are looked at anew.
+        let waits = |job: &&Job<C>| job.block.as_ref().is_some_and(|block| block.wall.is_some());
+        let waiting: Vec<JobId> = self.all().filter(waits).map(|job| job.id).collect();
+        for id in waiting {
+            self.release_from_block(id);
+            self.requeue(id);
+        }
         for job in self.jobs.iter_mut().flatten() {
             let Some(plan) = &mut job.plan else { continue };
             if plan.scale == Scale::Elapsed {
@@ -639,8 +688,8 @@ impl<C> Table<C> {
         self.remove_if_over(id);
     }
 
-    pub(super) fn queued(&self) -> usize {
-        self.waiting
+    pub(super) fn placed(&self) -> usize {
+        self.placed
     }
 
     /// The jobs by whose way one is set off after another, if there is such a way: the circle that a link would close.

@@ -91,8 +91,8 @@ impl<C: 'static> Scheduler<C> {
     /// told to stop ([`RunView::should_stop`](crate::RunView::should_stop)) and have until `patience` is over to end; what
     /// comes back from the background meanwhile is taken in.
     ///
-    /// Returns the jobs whose run has not ended: that still goes on, has more to do at a later poll, or is the one that calls
-    /// this. A run that waits for another attempt ends as stopped. Called again it waits again.
+    /// Returns the jobs of which a run has not ended: that still goes on (also if it had been given up), has more to do at a
+    /// later poll, or is the one that calls this. A run that waits for another attempt ends as stopped. Called again it waits again.
     ///
     /// For Ctrl-C, let the handler call [`wake`](Self::wake) and set a flag that the loop looks at; after the loop call this,
     /// and name in the log what it returns.
@@ -152,7 +152,7 @@ impl<C: 'static> Scheduler<C> {
     fn unended(&self) -> Jobs {
         let now = self.0.now();
         let table = self.0.table.lock();
-        Jobs(table.ids(None).into_iter().filter_map(|id| table.snapshot(id, now)).filter(|job| job.running).collect())
+        Jobs(table.unended(now))
     }
 
     /// Whether [`shutdown`](Self::shutdown) was called.

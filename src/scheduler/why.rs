@@ -167,7 +167,7 @@ impl<C> Table<C> {
             return Why::Running { since: from_nanos(live.started) };
         }
         if job.running {
-            return Why::Running { since: from_nanos(now.wall) };
+            return Why::Running { since: job.last_start.map_or(from_nanos(now.wall), wall) };
         }
         if job.paused {
             let most = job.rules.as_ref().and_then(|rules| rules.pause_after);
@@ -201,15 +201,16 @@ impl<C> Table<C> {
 
     fn why_at(&self, id: JobId, at: i64, now: Now) -> Known {
         let Some(job) = self.get(id) else { return Known::Why(Why::Gone) };
-        let unrun = job.unrun.iter().rev().find(|unrun| (unrun.since..=unrun.until).contains(&at));
-        if let Some(unrun) = unrun {
-            return Known::Why(Why::Dropped(unrun.because));
-        }
         if let Some(live) = job.live.iter().find(|live| live.facts.holds(at)) {
             return Known::Why(Why::Running { since: from_nanos(live.started) });
         }
-        if let Some(last) = job.last.as_ref().filter(|last| to_nanos(&last.due) == at) {
+        let made_up_for = |last: &&LastRun| (to_nanos(&last.first_missed)..=to_nanos(&last.due)).contains(&at);
+        if let Some(last) = job.last.as_ref().filter(made_up_for) {
             return Known::Why(Why::Ran(last.clone()));
+        }
+        let unrun = job.unrun.iter().rev().find(|unrun| (unrun.since..=unrun.until).contains(&at));
+        if let Some(unrun) = unrun {
+            return Known::Why(Why::Dropped(unrun.because));
         }
         let scheduled = job.scheduled_unblocked().and_then(|next| job.plan.as_ref().map(|plan| plan.wall(next, now)));
         if scheduled.is_some_and(|next| next <= at && at <= now.wall) {
