@@ -6,6 +6,7 @@ use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::panic_any;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use punctual::{Backoff, Event, Outcome, Scheduler, WeakScheduler};
@@ -295,4 +296,80 @@ fn observers_and_callbacks_that_call_back_or_panic() {
     });
     beside_good_ones(&world, |_| {});
     assert!(world.scheduler.jobs_tagged("observer").len() >= 4);
+}
+
+#[test]
+fn what_drops_asks_and_answers_under_no_lock() {
+    /// Asks its scheduler when it is dropped: with the lock held that would never end.
+    struct Asks(WeakScheduler);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            let _ = self.0.upgrade().map(|scheduler| scheduler.len());
+        }
+    }
+    impl punctual::Trigger for Asks {
+        fn next_after(&self, after: chrono::DateTime<chrono::Utc>) -> Option<chrono::DateTime<chrono::Utc>> {
+            Some(after + chrono::TimeDelta::hours(1))
+        }
+    }
+    let world = World::new();
+    let asks = || Asks(world.scheduler.downgrade());
+    let job = world.scheduler.schedule(asks()).do_(|| ()).unwrap();
+    job.reschedule("every hour".parse().unwrap()).unwrap();
+    let (condition, worth) = (asks(), asks());
+    let holds = move || condition.0.upgrade().is_some();
+    let clears = world.scheduler.every(1).hour().when(holds).retry(1).retry_if(move |_| worth.0.upgrade().is_some());
+    clears.do_with(|run| assert!(run.scheduler().clear() > 0)).unwrap();
+    world.clock.advance(HOUR);
+    let _ = world.scheduler.run_pending();
+    assert!(world.scheduler.is_empty());
+}
+
+#[test]
+fn a_zone_whose_code_panics() {
+    static BROKEN: AtomicBool = AtomicBool::new(false);
+    #[derive(Clone, Copy)]
+    struct Panics;
+    impl chrono::TimeZone for Panics {
+        type Offset = chrono::FixedOffset;
+        fn from_offset(_: &chrono::FixedOffset) -> Self {
+            Panics
+        }
+        fn offset_from_local_date(&self, _: &chrono::NaiveDate) -> chrono::MappedLocalTime<chrono::FixedOffset> {
+            panic!("a zone")
+        }
+        fn offset_from_local_datetime(&self, _: &chrono::NaiveDateTime) -> chrono::MappedLocalTime<chrono::FixedOffset> {
+            panic!("a zone")
+        }
+        fn offset_from_utc_date(&self, _: &chrono::NaiveDate) -> chrono::FixedOffset {
+            panic!("a zone")
+        }
+        fn offset_from_utc_datetime(&self, _: &chrono::NaiveDateTime) -> chrono::FixedOffset {
+            assert!(!BROKEN.load(Ordering::Relaxed), "a zone");
+            chrono::FixedOffset::east_opt(0).expect("an offset")
+        }
+    }
+    let world = World::built(|builder| builder.zone(punctual::Zone::custom("Panics", Panics)));
+    let daily = world.scheduler.every(1).minute().at(":00").do_(|| ()).unwrap();
+    let hours = world.scheduler.every(1).minute().run_between("09:00", "17:00").do_(|| ()).unwrap();
+    BROKEN.store(true, Ordering::Relaxed);
+    world.scheduler.every(1).hour().in_zone(chrono::Utc).do_(world.noting("good")).unwrap();
+    assert!(world.after(HOUR).ends_with("good"));
+    assert_eq!(world.after(HOUR), "good");
+    assert_eq!((daily.snapshot(), hours.stats().runs), (None, 0));
+}
+
+#[test]
+fn an_observer_may_shut_down_and_register_from_within() {
+    let world = World::new();
+    let weak = world.scheduler.downgrade();
+    let note = world.note();
+    world.scheduler.on_event(move |event| {
+        if let (Event::Clock(_), Some(scheduler)) = (event, weak.upgrade()) {
+            scheduler.reboot().do_(|| ()).unwrap();
+            note(&scheduler.shutdown(HOUR).len().to_string());
+        }
+    });
+    world.clock.suspend(HOUR);
+    assert_eq!(world.polled(), "0");
 }

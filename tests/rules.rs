@@ -457,3 +457,213 @@ fn a_poll_keeps_its_budget_also_when_it_only_drops() {
     assert!((10..=20).contains(&polls), "{polls} polls");
     assert!(world.scheduler.jobs().iter().all(|job| job.stats.dropped == 1));
 }
+
+#[test]
+fn whoever_leaves_a_line_without_starting_calls_the_next() {
+    // Dropped as too late, rescheduled, paused and cancelled: for a limit, a rate and a full executor.
+    type Leave = fn(&World, &punctual::JobHandle);
+    let ways: [Leave; 4] = [
+        |_, first| assert!(first.cancel()),
+        |_, first| assert!(first.pause()),
+        |_, first| first.reschedule("every 9 days".parse().unwrap()).unwrap(),
+        |world, _| world.clock.advance(MINUTE),
+    ];
+    for (way, leave) in ways.into_iter().enumerate() {
+        let world = World::new();
+        let holds = world.scheduler.once_after(MINUTE).mutex("m").background().do_(|| ()).unwrap();
+        let grace = if way == 3 { SECOND } else { HOUR };
+        let first = world.scheduler.once_after(MINUTE).mutex("m").grace(grace).do_(world.noting("first")).unwrap();
+        world.scheduler.once_after(MINUTE).mutex("m").do_(world.noting("second")).unwrap();
+        assert_eq!(world.after(MINUTE), "");
+        leave(&world, &first);
+        world.held.run();
+        assert_eq!(world.polled(), "second", "{way}: {holds}");
+
+        let world = World::new();
+        *world.held.room.lock() = 0;
+        let first = world.scheduler.once_after(MINUTE).grace(grace).background().do_(|| ()).unwrap();
+        world.scheduler.once_after(MINUTE).background().do_(world.note_once("second")).unwrap();
+        let _ = world.after(MINUTE);
+        leave(&world, &first);
+        *world.held.room.lock() = 9;
+        world.clock.advance(SECOND);
+        let _ = world.scheduler.run_pending();
+        world.held.run_all();
+        assert!(world.noted().ends_with("second"), "{way}");
+
+        let world = World::new();
+        let first = ["", "first", "second"].map(|name| {
+            let job = world.scheduler.once_after(MINUTE).rate(1, MINUTE, "r").grace(grace.max(MINUTE));
+            job.do_(world.noting(name)).unwrap()
+        });
+        assert_eq!(world.after(MINUTE), "");
+        if way < 3 {
+            leave(&world, &first[1]);
+        }
+        assert_eq!(world.after(MINUTE), if way < 3 { "second" } else { "first" }, "{way}");
+    }
+}
+
+#[test]
+fn who_waits_for_a_limit_is_not_overtaken() {
+    let world = World::new();
+    world.scheduler.every(1).minute().mutex("m").background().do_(|| ()).unwrap();
+    let waits = world.scheduler.once_after(MINUTE).mutex("m").do_(world.noting("had its turn")).unwrap();
+    let mut told = String::new();
+    for _ in 0..3 {
+        told += &world.after(61 * SECOND);
+        world.held.run_all();
+    }
+    assert_eq!(told, "had its turn", "{waits}");
+}
+
+#[test]
+fn a_new_run_takes_the_place_of_one_that_holds_the_same_limit() {
+    let world = World::new();
+    let job = world.scheduler.every(1).hour().overlap(Overlap::CancelRunning).mutex("m");
+    let note = world.note();
+    let job = job.do_with(move |run| {
+        note(&format!("{}.{}", run.due().format("%H"), run.turn()));
+        Outcome::Yield
+    });
+    assert_eq!([world.after(HOUR), world.after(HOUR), world.polled()], ["11.0", "12.0", "12.1"]);
+    assert_eq!(job.unwrap().stats().stopped, 1);
+    // The last occurrence too.
+    let world = World::new();
+    let job = world.scheduler.every(10).seconds().until(25 * SECOND).overlap(Overlap::CancelRunning).background();
+    let job = job.do_(|| ()).unwrap();
+    let _ = [world.after(10 * SECOND), world.after(10 * SECOND)];
+    world.held.run_all();
+    let _ = world.after(10 * SECOND);
+    assert_eq!((job.stats().runs, job.stats().stopped), (2, 1));
+}
+
+#[test]
+fn a_deadline_ends_no_run_that_started_in_time() {
+    let world = World::new();
+    let job = world.scheduler.every(10).seconds().until(25 * SECOND).background().do_(|| Ok::<_, String>(1)).unwrap();
+    let _ = world.after(10 * SECOND);
+    let _ = world.after(20 * SECOND);
+    world.held.run();
+    let _ = world.polled();
+    assert_eq!((job.last_run().map(|run| run.end), job.last_value().as_deref()), (Some(RunEnd::Done), Some(&1)));
+    assert!(world.scheduler.is_empty());
+    // A further attempt does not start after it: the run ends as it last failed.
+    let world = World::new();
+    let job = world.scheduler.every(10).seconds().until(15 * SECOND).retry(3).backoff(Backoff::constant(10 * SECOND));
+    let job = job.do_(|| Err::<(), _>("no")).unwrap();
+    world.scheduler.following(&job).on_failure().do_(world.noting("failed")).unwrap();
+    assert_eq!([world.after(10 * SECOND), world.after(10 * SECOND)], ["", "failed"]);
+    assert_eq!((job.stats().errors, job.stats().stopped), (1, 0));
+}
+
+#[test]
+fn hours_follow_a_clock_that_is_set() {
+    let world = World::new();
+    world.scheduler.once_after(10 * HOUR).run_between("09:00", "17:00").do_(world.noting("ran")).unwrap();
+    assert_eq!(world.after(10 * HOUR), "", "at 20:00");
+    world.clock.step(chrono::TimeDelta::hours(-7));
+    assert_eq!(world.polled(), "ran", "at 13:00");
+}
+
+#[test]
+fn an_answer_serves_for_its_own_poll() {
+    let world = World::new();
+    let flag = Arc::new(AtomicBool::new(true));
+    let (asked, clock) = (flag.clone(), world.clock.clone());
+    let condition = move || {
+        clock.advance(SECOND);
+        asked.load(Ordering::Relaxed)
+    };
+    world.scheduler.every(1).hour().priority(-1).do_(world.noting("first")).unwrap();
+    world.scheduler.every(1).hour().when(condition).do_(world.noting("ran")).unwrap();
+    world.clock.advance(HOUR);
+    let _ = world.scheduler.run_pending_within(Duration::ZERO);
+    flag.store(false, Ordering::Relaxed);
+    assert_eq!(world.noted(), "first");
+    assert_eq!(world.after(30 * MINUTE), "");
+    // However small the budget, one that holds is followed by its run.
+    flag.store(true, Ordering::Relaxed);
+    world.clock.advance(SECOND);
+    assert_eq!(world.scheduler.run_pending_within(Duration::ZERO).ran(), 1);
+}
+
+#[test]
+fn no_number_holds_up_a_poll() {
+    let world = World::new();
+    let all = punctual::Missed::RunAll { most: 100_000_000 };
+    let job = world.scheduler.every(1).millisecond().missed(all).times(3).do_(|| ()).unwrap();
+    world.clock.suspend(48 * HOUR);
+    assert_eq!(world.scheduler.run_pending().ran(), 3);
+    assert_eq!(job.stats().dropped, 172_800_000 - 100_000_000);
+    let never = Duration::from_secs(200 * 365 * 86_400);
+    world.scheduler.every(1).hour().when(|| false).do_(|| ()).unwrap();
+    world.scheduler.every(1).hour().timeout(SECOND).background().do_(|| ()).unwrap();
+    world.scheduler.every(1).hour().background().do_(|| ()).unwrap();
+    *world.held.room.lock() = 1;
+    for _ in 0..3 {
+        world.clock.advance(never);
+        let _ = world.scheduler.run_pending();
+    }
+}
+
+#[test]
+fn at_latest_counts_from_what_is_asked_for() {
+    let world = World::new();
+    let first = world.scheduler.every(15).seconds().do_(|| ()).unwrap();
+    let job = world.scheduler.every(20).seconds().immediately().overlap(Overlap::CancelRunning);
+    let job = job.when(|| false).at_latest(10 * SECOND).background().do_(|| ()).unwrap();
+    job.also_after(&first).unwrap();
+    for _ in 0..20 {
+        let _ = world.after(5 * SECOND);
+    }
+    assert!(job.stats().stopped > 0);
+}
+
+#[test]
+fn why_tells_what_ran_from_what_was_dropped_and_forgets_a_spent_budget() {
+    let world = World::new();
+    let job = world.scheduler.every(1).day().at("11:00").at("12:00").at("13:00").missed(punctual::Missed::Skip).do_(|| ());
+    let job = job.unwrap();
+    let _ = world.after(3 * HOUR);
+    let _ = world.after(21 * HOUR + 3 * HOUR);
+    let past = |at: &str| world.scheduler.why_at(&job, world::at(at));
+    assert_eq!(past("02T12:00"), Some(Why::Dropped(DropReason::Policy)));
+    assert!(matches!(past("02T13:00"), Some(Why::Ran(_))), "{:?}", past("02T13:00"));
+    let folds = world.scheduler.every(1).hour().at(":00").do_(|| ()).unwrap();
+    let _ = world.after(3 * HOUR + MINUTE);
+    assert!(matches!(world.scheduler.why_at(&folds, at("02T15:00")), Some(Why::Ran(_))));
+
+    let world = World::built(|builder| builder.budget(Duration::ZERO));
+    world.scheduler.every(1).hour().do_(|| ()).unwrap();
+    world.scheduler.every(1).hour().do_(|| ()).unwrap();
+    world.clock.advance(HOUR);
+    for _ in 0..3 {
+        let _ = world.scheduler.run_pending();
+    }
+    let late = world.scheduler.once_at(at("01T09:00")).do_(|| ()).unwrap();
+    assert!(matches!(world.scheduler.why(&late), Why::HostDidNotPoll { .. }));
+}
+
+#[test]
+fn a_host_that_rests_as_long_as_it_may_is_not_late() {
+    let world = World::new();
+    world.noting_events(|event| match event {
+        Event::HostLate { .. } => Some("late".to_owned()),
+        _ => None,
+    });
+    let job = world.scheduler.every(1).hour().slack(10 * MINUTE).do_(|| ()).unwrap();
+    assert_eq!(world.scheduler.next_run(), job.next_run());
+    assert_eq!(world.after(world.scheduler.idle().unwrap()), "");
+    assert_eq!(job.stats().runs, 1);
+}
+
+#[test]
+fn a_paused_scheduler_runs_nothing_by_hand_either() {
+    let world = World::new();
+    world.scheduler.every(1).hour().do_(world.noting("ran")).unwrap();
+    world.scheduler.pause();
+    assert_eq!(world.scheduler.run_all().ran(), 0);
+    world.scheduler.resume();
+    assert_eq!(world.scheduler.run_all().ran(), 1);
+}

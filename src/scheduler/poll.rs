@@ -271,6 +271,7 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn put_off(&mut self) {
         let now = self.now;
         let put_off = self.shared().with(|table| {
+            table.put_off = None;
             let (jobs, first) = table.due(now).filter(|_| !table.paused && !table.closed)?;
             table.put_off = Some(now.wall);
             table.tell(|_| Event::PutOff { jobs, first });

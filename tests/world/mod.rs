@@ -54,6 +54,12 @@ impl World {
         move || note(&text)
     }
 
+    /// For a job in the background.
+    pub fn note_once(&self, text: &str) -> impl Fn() + Send + Sync + 'static {
+        let (note, text) = (self.note(), text.to_owned());
+        move || note(&text)
+    }
+
     pub fn note(&self) -> impl Fn(&str) + Send + Sync + 'static {
         let log = self.log.clone();
         move |text| log.lock().push(text.to_owned())
