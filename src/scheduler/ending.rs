@@ -79,16 +79,18 @@ impl<C> Table<C> {
     }
 
     fn goes_on(&mut self, id: JobId, attempt: Attempt, state: State) {
+        if self.get(id).is_none() {
+            // It was cancelled meanwhile: there is no further turn.
+            let ended = self.watch.last().elapsed;
+            let end = RunEnd::Stopped;
+            return self.record(End { attempt, end, value: None, failure: None, cancels: false, ended });
+        }
         self.serial += 1;
         let serial = self.serial;
-        let Attempt { facts, after, started, took, ends, rules } = attempt;
+        let Attempt { facts, after, started, took, ends, .. } = attempt;
         let live = Live { serial, facts, after, started, took, ends, state };
-        match self.get_mut(id) {
-            Some(job) => job.live.push(live),
-            None => {
-                self.after.runs.push(live);
-                self.after.rules.extend(rules);
-            }
+        if let Some(job) = self.get_mut(id) {
+            job.live.push(live);
         }
         self.hold(id);
     }

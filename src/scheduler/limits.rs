@@ -227,6 +227,19 @@ impl Limits {
         self.limits[id as usize].waiting.remove(&(rank, slot));
     }
 
+    /// The limits in whose line somebody waits for an instant, not for an end.
+    pub(super) fn timed(&self) -> Vec<LimitId> {
+        let waits = |limit: &Limit| !limit.waiting.is_empty() && !matches!(limit.allows, Allows::AtOnce(_));
+        (0..).zip(&self.limits).filter(|(_, limit)| waits(limit)).map(|(id, _)| id).collect()
+    }
+
+    /// Those in line who are not let on now, nor the first at an instant to come.
+    pub(super) fn behind(&self, id: LimitId, now: i64) -> impl Iterator<Item = u32> {
+        let limit = &self.limits[id as usize];
+        let called = limit.room(now).unwrap_or_else(|from| usize::from(from.is_some()));
+        limit.waiting.iter().skip(called).map(|(_, slot)| *slot)
+    }
+
     /// The first in line whom a limit lets on, each with the instant from when on, which is that of its due time if it may
     /// come at once: it does not lose its place to what came due later. They stay in line until they come for it.
     pub(super) fn called(&self, id: LimitId, now: i64) -> impl Iterator<Item = (u32, i64)> + use<> {

@@ -624,6 +624,7 @@ impl<C: 'static> Control for Shared<C> {
                 job.searched = from;
             }
             table.asked(id);
+            table.remove_if_over(id);
         });
         true
     }
@@ -658,7 +659,8 @@ impl<C: 'static> Control for Shared<C> {
             let (Some(job), Some(new)) = (table.get_mut(id), &plan) else { return Err(Error::JobGone) };
             job.edition = job.edition.wrapping_add(1);
             job.runs_left = new.schedule.spec().times;
-            job.searched = new.on_scale(now);
+            let here = new.on_scale(now);
+            job.searched = next.map_or(here, |next| here.min(next.saturating_sub(1)));
             job.let_go_of_block();
             // What the old one was run or made up for says nothing of the new one.
             job.last_due = None;

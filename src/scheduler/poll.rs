@@ -232,6 +232,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         let began = Duration::from_nanos(now.monotonic.unsigned_abs());
         let told = shared.with(|table| {
             table.poll_at = now.elapsed;
+            table.let_on_by(now);
             let gap = now.elapsed.saturating_sub(table.polled);
             table.polled = now.elapsed;
             let late = table.idle(now).map_or(0, i64::saturating_neg).min(gap);

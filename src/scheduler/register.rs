@@ -155,7 +155,8 @@ impl<C: 'static, M> When<Registering<C, M>> {
         };
         let spec = plan.schedule.spec();
         entry.rules = rules;
-        entry.searched = plan.on_scale(now);
+        let here = plan.on_scale(now);
+        entry.searched = next.map_or(here, |next| here.min(next.saturating_sub(1)));
         entry.next = next;
         entry.runs_left = spec.times;
         if spec.immediately || plan.schedule.is_reboot() {

@@ -119,14 +119,15 @@ pub(super) struct TimedOut {
 
 /// Where a run came from.
 pub(super) enum Origin {
-    /// The schedule, which goes back to this occurrence if it is still the same edition.
+    /// The schedule, which goes back to this occurrence, and to the last one before, if it is still the same edition.
     Occurrence {
         due: i64,
+        last_due: Option<i64>,
         edition: u32,
     },
     Waiting(Waiting),
-    /// A failed attempt before it.
-    Attempt(Box<Failure>),
+    /// A failed attempt before it, and since when it was to come.
+    Attempt(Box<Failure>, i64),
     /// A turn before it.
     Turn,
 }
@@ -184,8 +185,10 @@ impl<C> Table<C> {
         }
         let limit = self.unblock(id);
         let step = self.look(id, moment);
-        if let Some(limit) = limit {
-            // What it did not take is for the next in line.
+        // What it did not take is for the next in line. Whether the executor has room for another is known only once this one
+        // was handed over.
+        let tried = matches!(step, Some(Step::HandOver(_)));
+        if let Some(limit) = limit.filter(|limit| !(tried && *limit == ROOM)) {
             self.let_on(limit, now.elapsed);
         }
         step
@@ -301,7 +304,7 @@ impl<C> Table<C> {
         facts.turn = 0;
         facts.late = lateness(moment.wall(), to_nanos(&facts.due));
         facts.late_by = held_by.unwrap_or(LateBy::Retry);
-        self.begin(id, facts, after, Origin::Attempt(failure), moment, false)
+        self.begin(id, facts, after, Origin::Attempt(failure, again), moment, false)
     }
 
     /// The first of those that wait.
@@ -372,6 +375,13 @@ impl<C> Table<C> {
         if job.until().is_some_and(|until| now.wall > until) {
             return self.occurrence(id, due, moment);
         }
+        // What is dropped takes nobody's place.
+        if !job.has_slot() && !plan.has_callbacks() {
+            let verdict = plan.decide(due, now);
+            if verdict.run.is_none() {
+                return self.obey(id, due, verdict, moment);
+            }
+        }
         let at = plan.wall(plan.jittered(due), now).saturating_sub(now.ahead());
         match self.gate(id, Entrance::Run, at, moment) {
             Gate::Open => self.occurrence(id, due, moment),
@@ -400,8 +410,10 @@ impl<C> Table<C> {
         if plan.schedule.spec().until.is_some_and(|until| now.wall > until) {
             let own = plan.has_callbacks();
             let decided = verdict.dropped + verdict.run.map_or(0, |run| run.folded);
-            let all = if own { decided } else { plan.count(due, plan.on_scale(now)).saturating_add(1) };
+            let here = plan.on_scale(now);
+            let all = if own { decided } else { plan.count(due, here).saturating_add(1) };
             job.next = None;
+            job.searched = here;
             self.dropped(id, all.max(1), since, now.wall, DropReason::Deadline);
             self.requeue(id);
             if self.get(id).is_some_and(Job::is_over) {
@@ -422,6 +434,7 @@ impl<C> Table<C> {
             None => verdict.next.map_or(here, |next| here.min(next.saturating_sub(1))),
         };
         job.next = verdict.next;
+        let last_due = job.last_due;
         if let Some(run) = run {
             job.last_due = Some(run.due);
         }
@@ -445,7 +458,7 @@ impl<C> Table<C> {
         let held_by = held_by.or_else(|| slack.then_some(LateBy::Slack));
         let facts = self.facts(id, run, at, &None, held_by, moment)?;
         let (due, edition) = (again?, self.get(id)?.edition);
-        self.begin(id, facts, None, Origin::Occurrence { due, edition }, moment, merged)
+        self.begin(id, facts, None, Origin::Occurrence { due, last_due, edition }, moment, merged)
     }
 
     /// An occurrence came while earlier runs go on: it waits or is dropped.
@@ -591,7 +604,7 @@ impl<C> Table<C> {
         let job = self.get_mut(id)?;
         let last_start = job.last_start;
         job.holds = 0;
-        if !matches!(origin, Origin::Attempt(_)) {
+        if !matches!(origin, Origin::Attempt(..)) {
             job.runs_left = job.runs_left.map(|left| left.saturating_sub(1));
             job.last_start = Some(here);
             job.missed_until = job.on_scale(moment.now);
@@ -612,7 +625,7 @@ impl<C> Table<C> {
         match origin {
             Origin::Occurrence { .. } | Origin::Turn => {}
             Origin::Waiting(_) => self.requeue(id),
-            Origin::Attempt(failure) => {
+            Origin::Attempt(failure, _) => {
                 self.after.failures.push(*failure);
                 self.requeue(id);
             }
@@ -686,7 +699,7 @@ impl<C> Table<C> {
             // Its job is gone, or has given it up: what it came from is the user's to drop.
             match origin {
                 Origin::Waiting(waiting) => self.after.followed.extend(waiting.after),
-                Origin::Attempt(failure) => self.after.failures.push(*failure),
+                Origin::Attempt(failure, _) => self.after.failures.push(*failure),
                 Origin::Occurrence { .. } | Origin::Turn => {}
             }
             return;
@@ -694,15 +707,24 @@ impl<C> Table<C> {
         let (turns, serial) = (self.turns + 1, self.serial);
         let Some(job) = self.get_mut(id) else { return };
         job.held_by = Some(live.facts.late_by);
-        let due = to_nanos(&live.facts.first_missed).saturating_sub(now.ahead());
+        // Its place in line is the one with which it passed the gate.
+        let due = match &origin {
+            Origin::Occurrence { due, .. } => {
+                job.plan.as_ref().map_or(now.elapsed, |plan| plan.wall(plan.jittered(*due), now).saturating_sub(now.ahead()))
+            }
+            Origin::Waiting(waiting) => waiting.ready,
+            Origin::Attempt(_, again) => *again,
+            Origin::Turn => now.elapsed,
+        };
         if matches!(origin, Origin::Occurrence { edition, .. } if edition == job.edition) || matches!(origin, Origin::Waiting(_))
         {
             job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
             job.last_start = last_start;
         }
         match origin {
-            Origin::Occurrence { due, edition } => {
+            Origin::Occurrence { due, last_due, edition } => {
                 if edition == job.edition {
+                    job.last_due = last_due;
                     job.next = Some(due);
                     job.searched = due.saturating_sub(1);
                 }
@@ -716,18 +738,19 @@ impl<C> Table<C> {
                 }
                 self.after.followed.extend(live.after);
             }
-            Origin::Attempt(failure) => {
+            Origin::Attempt(failure, again) => {
                 live.facts.attempt -= 1;
                 job.stats.retries -= 1;
                 live.ends = None;
                 live.serial = serial;
-                live.state = State::Again { again: now.elapsed, failure };
+                live.state = State::Again { again, failure };
                 job.live.push(live);
             }
             Origin::Turn => {
                 live.state = State::Yielded { again: full, order: AFTER_ALL_JOBS + turns };
                 job.live.push(live);
                 self.turns = turns;
+                self.let_on(ROOM, now.elapsed);
                 return self.requeue(id);
             }
         }

@@ -376,6 +376,13 @@ impl<C> Table<C> {
         self.polls += 1;
     }
 
+    /// Whom a limit lets on by now comes by its due time, not by the instant from which it is let on.
+    pub(super) fn let_on_by(&mut self, now: Now) {
+        for limit in self.limits.timed() {
+            self.let_on(limit, now.elapsed);
+        }
+    }
+
     pub(super) fn end_poll(&mut self) {
         self.poller = None;
         // What another thread asked for meanwhile comes up only now.
@@ -609,8 +616,20 @@ impl<C> Table<C> {
         }
     }
 
-    /// Calls those in line whom a limit lets on.
+    /// Calls those in line whom a limit lets on, and takes back the call of those who have been forestalled.
     pub(super) fn let_on(&mut self, limit: LimitId, now: i64) {
+        let jobs = &self.jobs;
+        let block = |slot: u32| jobs.get(slot as usize)?.as_ref()?.block.as_ref();
+        let is_called = |slot: &u32| block(*slot).is_some_and(|block| block.elapsed.is_some());
+        let forestalled: Vec<u32> = self.limits.behind(limit, now).take_while(is_called).collect();
+        for slot in forestalled {
+            let Some(job) = self.jobs.get_mut(slot as usize).and_then(Option::as_mut) else { continue };
+            let id = job.id;
+            if let Some(block) = &mut job.block {
+                block.elapsed = None;
+            }
+            self.requeue(id);
+        }
         for (slot, from) in self.limits.called(limit, now) {
             let Some(job) = self.jobs.get_mut(slot as usize).and_then(Option::as_mut) else { continue };
             let id = job.id;
