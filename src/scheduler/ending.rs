@@ -270,7 +270,8 @@ impl<C> Table<C> {
         job.let_go_of_block();
         let limits = job.rules.clone();
         // A run at the first poll is its schedule, not besides it.
-        if !job.plan.as_ref().is_some_and(|plan| plan.schedule.is_reboot()) {
+        let first = job.missed_until == i64::MIN && job.plan.as_ref().is_some_and(|plan| plan.schedule.is_reboot());
+        if !first {
             self.clear_waiting(id);
         }
         self.release_from_block(id);

@@ -177,13 +177,13 @@ impl Limits {
         ids.iter().copied().find(is_shut)
     }
 
-    /// A run starts.
-    pub(super) fn take(&mut self, ids: &[LimitId], now: i64) {
+    /// A run starts, in a poll of an earlier instant, at which starts count that are past by now.
+    pub(super) fn take(&mut self, ids: &[LimitId], now: i64, polled: i64) {
         for id in ids {
             let limit = &mut self.limits[*id as usize];
             limit.in_use += 1;
             if let Allows::Rate(most, per) = limit.allows {
-                let past = limit.starts.partition_point(|start| start.saturating_add(per) <= now);
+                let past = limit.starts.partition_point(|start| start.saturating_add(per) <= polled);
                 limit.starts.drain(..past);
                 limit.starts.push_back(now);
                 while limit.starts.len() > most as usize {
@@ -274,7 +274,7 @@ mod tests {
         let mut starts = Vec::new();
         for now in 0..100 {
             while limits.shut(&ids, rank(now), now).is_none() {
-                limits.take(&ids, now);
+                limits.take(&ids, now, now);
                 limits.give_back(&ids, true, now);
                 starts.push(now);
             }
@@ -292,7 +292,7 @@ mod tests {
     fn who_waits_is_not_overtaken() {
         let mut limits = Limits::default();
         let ids = limits.join(&[("db".into(), Allows::AtOnce(1))], 0).unwrap();
-        limits.take(&ids, 0);
+        limits.take(&ids, 0, 0);
         limits.wait(ids[0], rank(5), 7);
         limits.give_back(&ids, true, 9);
         assert_eq!(limits.called(ids[0], 9).collect::<Vec<_>>(), [(7, 5)]);

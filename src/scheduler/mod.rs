@@ -621,7 +621,7 @@ impl<C: 'static> Control for Shared<C> {
             let job = table.get_mut(id).zip(next).filter(|(job, (.., edition))| job.edition == *edition);
             if let Some((job, (from, next, _))) = job {
                 job.next = next.or(job.next);
-                job.searched = from;
+                job.searched = job.next.map_or(from, |next| from.min(next.saturating_sub(1)));
             }
             table.asked(id);
             table.remove_if_over(id);

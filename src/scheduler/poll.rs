@@ -454,7 +454,7 @@ impl<'a, C: 'static> Poll<'a, C> {
 
     fn hand_over(&mut self, hand_over: HandOver) {
         let shared = self.shared();
-        let HandOver { id, serial, launcher, signals, facts, value, timeout, merged, origin, last_start } = hand_over;
+        let HandOver { id, serial, launcher, signals, facts, value, timeout, merged, origin, before } = hand_over;
         let home: Arc<dyn Home> = self.scheduler.0.clone();
         let away = Away {
             view: RunView { facts: facts.clone(), signals, limit: None },
@@ -469,7 +469,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         // An executor that panics has dropped the run, which has come back as lost.
         match catch_unwind(AssertUnwindSafe(|| launcher(away))) {
             Ok(Err(work)) => {
-                shared.with(|table| table.refused(id, serial, origin, last_start, now));
+                shared.with(|table| table.refused(id, serial, origin, before, now));
                 drop_quietly(work);
             }
             handed => {

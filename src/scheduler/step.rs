@@ -108,8 +108,14 @@ pub(super) struct HandOver {
     pub(super) merged: bool,
     /// Where it came from, in case the executor has no room.
     pub(super) origin: Origin,
-    /// When the run before it started.
-    pub(super) last_start: Option<i64>,
+    pub(super) before: Before,
+}
+
+/// When the run before it started, and what had been missed by then.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Before {
+    last_start: Option<i64>,
+    missed_until: i64,
 }
 
 pub(super) struct TimedOut {
@@ -274,7 +280,7 @@ impl<C> Table<C> {
         let Live { facts, after, started, took, ends, .. } = job.live.swap_remove(place);
         let attempt = Attempt { facts, after, started, took, ends, rules: job.rules.clone() };
         if job.is_away() {
-            return self.out(id, attempt, Origin::Turn, None, moment, false);
+            return self.out(id, attempt, Origin::Turn, Before::default(), moment, false);
         }
         let call = self.taken(id, attempt, false);
         self.requeue(id);
@@ -602,7 +608,7 @@ impl<C> Table<C> {
     ) -> Option<Step<C>> {
         let here = moment.elapsed();
         let job = self.get_mut(id)?;
-        let last_start = job.last_start;
+        let before = Before { last_start: job.last_start, missed_until: job.missed_until };
         job.holds = 0;
         if !matches!(origin, Origin::Attempt(..)) {
             job.runs_left = job.runs_left.map(|left| left.saturating_sub(1));
@@ -613,12 +619,12 @@ impl<C> Table<C> {
         let ends = timeout.map(|limit| here.saturating_add(length(limit)));
         let (rules, away) = (job.rules.clone(), job.is_away());
         if let Some(rules) = rules.as_ref().filter(|rules| !rules.limits.is_empty()) {
-            self.limits.take(&rules.limits, here);
+            self.limits.take(&rules.limits, here, moment.now.elapsed);
             rules.limits.iter().for_each(|limit| self.let_on(*limit, moment.now.elapsed));
         }
         let attempt = Attempt { facts, after, started: moment.wall(), took: Duration::ZERO, ends, rules };
         if away {
-            return self.out(id, attempt, origin, last_start, moment, merged);
+            return self.out(id, attempt, origin, before, moment, merged);
         }
         self.announce(&attempt.facts);
         let call = self.taken(id, attempt, merged);
@@ -639,7 +645,7 @@ impl<C> Table<C> {
         id: JobId,
         attempt: Attempt,
         origin: Origin,
-        last_start: Option<i64>,
+        before: Before,
         moment: Moment,
         merged: bool,
     ) -> Option<Step<C>> {
@@ -660,7 +666,7 @@ impl<C> Table<C> {
         let live = Live { serial, facts: facts.clone(), after, started, took, ends, state };
         self.get_mut(id)?.live.push(live);
         self.requeue(id);
-        let hand_over = HandOver { id, serial, launcher, signals, facts, value, timeout, merged, origin, last_start };
+        let hand_over = HandOver { id, serial, launcher, signals, facts, value, timeout, merged, origin, before };
         Some(Step::HandOver(Box::new(hand_over)))
     }
 
@@ -684,7 +690,7 @@ impl<C> Table<C> {
     }
 
     /// The executor had no room: all is as before, and the job waits for it.
-    pub(super) fn refused(&mut self, id: JobId, serial: u64, origin: Origin, last_start: Option<i64>, now: Now) {
+    pub(super) fn refused(&mut self, id: JobId, serial: u64, origin: Origin, before: Before, now: Now) {
         let Some(errand) = self.away.remove(&serial) else { return };
         self.limits.room_is_full(now.elapsed);
         let live = self.get_mut(id).and_then(|job| {
@@ -719,7 +725,8 @@ impl<C> Table<C> {
         if matches!(origin, Origin::Occurrence { edition, .. } if edition == job.edition) || matches!(origin, Origin::Waiting(_))
         {
             job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
-            job.last_start = last_start;
+            job.last_start = before.last_start;
+            job.missed_until = before.missed_until;
         }
         match origin {
             Origin::Occurrence { due, last_due, edition } => {

@@ -618,6 +618,8 @@ impl<C> Table<C> {
 
     /// Calls those in line whom a limit lets on, and takes back the call of those who have been forestalled.
     pub(super) fn let_on(&mut self, limit: LimitId, now: i64) {
+        // Time that passes in a poll lets on nobody else in it.
+        let now = if self.poller.is_some() { self.poll_at } else { now };
         let jobs = &self.jobs;
         let block = |slot: u32| jobs.get(slot as usize)?.as_ref()?.block.as_ref();
         let is_called = |slot: &u32| block(*slot).is_some_and(|block| block.elapsed.is_some());
@@ -672,6 +674,8 @@ impl<C> Table<C> {
             if plan.schedule.has_elapsed_part() {
                 plan.registered = plan.registered.saturating_add(changes.stepped);
                 plan.moved = plan.moved.saturating_add(changes.stepped);
+                job.missed_until = job.missed_until.saturating_add(changes.stepped);
+                job.last_due = job.last_due.map(|due| due.saturating_add(changes.stepped));
                 let from = job.searched.saturating_add(changes.stepped);
                 asked.push((job.id, plan.clone(), from, false));
             } else if changes.stepped < 0 && job.next.is_some_and(|next| next > now.wall) {
@@ -685,7 +689,8 @@ impl<C> Table<C> {
                         job.last_due = None;
                         asked.push((job.id, plan.clone(), now.wall, true));
                     }
-                    Some(_) => {}
+                    // What lies between was dropped and not run: it may come again.
+                    Some(last) => asked.push((job.id, plan.clone(), now.wall.max(last), false)),
                 }
             }
         }
