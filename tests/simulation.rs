@@ -10,8 +10,6 @@
 
 #[path = "simulation/draw.rs"]
 mod draw;
-#[path = "simulation/known.rs"]
-mod known;
 #[path = "simulation/laws.rs"]
 mod laws;
 #[path = "simulation/log.rs"]

@@ -2,7 +2,6 @@
 
 use fastrand::Rng;
 
-use crate::known;
 use crate::plan::{
     Act, Backoff, Behaviour, DAY, Ending, FLAGS, HOUR, Kind, Limit, MINUTE, Missed, Ms, On, Overlap, Plan, Retry, SECOND, Spec,
     Step, TAGS, When,
@@ -14,6 +13,7 @@ struct Draw {
     spice: u32,
     /// What the limits allow: one setting for each name.
     limits: [Limit; 3],
+    /// Whether the model is to follow.
     compared: bool,
 }
 
@@ -25,26 +25,18 @@ pub(crate) fn plan(seed: u64) -> Plan {
         Limit::AtMost(rng.u32(1..4), 1),
         Limit::Rate(rng.u32(1..4), *pick(&mut rng, &[2 * SECOND, 10 * SECOND, MINUTE]), 2),
     ];
-    // What the model can't follow is still held to the laws.
-    let compared = !(known::LIMIT_ORDER || known::FULL) || rng.u32(..6) > 0;
+    // In which order several runs of one job go on that may at the same instant is left open: such worlds are held to the
+    // laws alone.
+    let compared = rng.u32(..12) > 0;
     let mut draw = Draw { rng, spice, limits, compared };
     let start = 1_772_355_600_000 + draw.rng.i64(0..400) * DAY / 7;
     let start = start - start % SECOND;
     let many = draw.rng.usize(1..12);
-    let mut jobs: Vec<Spec> = (0..many).map(|before| draw.spec(before)).collect();
-    let mut spares: Vec<Spec> = (0..draw.rng.usize(1..4)).map(|_| draw.spec(many)).collect();
+    let jobs: Vec<Spec> = (0..many).map(|before| draw.spec(before)).collect();
+    let spares: Vec<Spec> = (0..draw.rng.usize(1..4)).map(|_| draw.spec(many)).collect();
     let budget = draw.sometimes(20).then(|| draw.budget());
-    let capacity = draw.sometimes(50).then(|| draw.rng.usize(0..4)).filter(|_| !(known::FULL && compared));
-    let mut steps = draw.steps();
-    let follows = |spec: &Spec| matches!(spec.kind, Kind::Following { .. });
-    if known::FOLLOWER_SET && (jobs.iter().any(follows) || spares.iter().any(follows)) {
-        steps.retain(|step| !matches!(step, Step::Set(by) if *by < 0));
-    }
-    let limited = |spec: &Spec| spec.background && spec.timeout.is_some();
-    if known::LIMIT_IN_POLL && (jobs.iter().any(limited) || spares.iter().any(limited)) {
-        let scripts = jobs.iter_mut().chain(&mut spares).flat_map(|spec| &mut spec.script);
-        scripts.for_each(|behaviour| behaviour.acts.retain(|act| !matches!(act, Act::Work(_))));
-    }
+    let capacity = draw.sometimes(50).then(|| draw.rng.usize(0..4));
+    let steps = draw.steps();
     Plan { compared, start, budget, capacity, jobs, spares, steps }
 }
 
@@ -100,14 +92,11 @@ impl Draw {
 
     fn scheduled(&mut self) -> Kind {
         let when = self.when();
-        let elapsed = !matches!(when, When::Daily(_) | When::Cron(_));
         Kind::Scheduled {
             immediately: self.sometimes(10) && when != When::Reboot,
             when,
             times: self.word(|draw| draw.rng.u32(1..6)),
-            until: self
-                .word(|draw| draw.pick(&[SECOND, 10 * SECOND, MINUTE, 10 * MINUTE, HOUR, 5 * HOUR, DAY, 3 * DAY]))
-                .filter(|_| !(elapsed && known::INTERVAL_UNTIL)),
+            until: self.word(|draw| draw.pick(&[SECOND, 10 * SECOND, MINUTE, 10 * MINUTE, HOUR, 5 * HOUR, DAY, 3 * DAY])),
             missed: if self.sometimes(60) { Missed::RunOnce } else { self.missed() },
             grace: self.word(|draw| draw.pick(&[0, 500, SECOND, 5 * SECOND, MINUTE, 10 * MINUTE, HOUR])),
         }
@@ -121,12 +110,15 @@ impl Draw {
         let many = if self.sometimes(25) { 2 } else { 1 };
         let of = (0..many).map(|_| self.rng.usize(..before)).collect();
         let all = many > 1 && self.rng.bool();
+        let within = self.word(|draw| draw.pick(&[0, SECOND, 10 * SECOND, MINUTE]));
+        let delay = self.word(|draw| draw.pick(&[500, SECOND, 5 * SECOND, MINUTE]));
         Kind::Following {
             of,
             all,
             on: if all || self.sometimes(60) { On::Success } else { self.pick(&[On::Failure, On::End]) },
-            within: self.word(|draw| draw.pick(&[0, SECOND, 10 * SECOND, MINUTE])),
-            delay: self.word(|draw| draw.pick(&[500, SECOND, 5 * SECOND, MINUTE])),
+            within,
+            // One that is longer is refused.
+            delay: delay.filter(|delay| within.is_none_or(|within| *delay <= within)),
         }
     }
 
@@ -156,27 +148,25 @@ impl Draw {
         spec.pause_after = self.word(|draw| draw.rng.u32(1..4));
         spec.spacing = self.word(|draw| draw.pick(&[500, 2 * SECOND, 10 * SECOND, MINUTE]));
         for limit in self.limits {
-            spec.limits.extend(self.word(|_| limit).filter(|_| !(known::LIMIT_ORDER && self.compared)));
+            spec.limits.extend(self.word(|_| limit));
         }
         spec.condition = self.word(|draw| draw.rng.usize(..FLAGS));
         spec.at_latest = spec.condition.and_then(|_| self.sometimes(50).then(|| self.pick(&[500, 2 * SECOND, MINUTE])));
         spec.window = self.word(|draw| (draw.rng.i64(0..24) * HOUR, draw.rng.i64(0..24) * HOUR));
-        // In which order several runs of one job go on that may at the same instant is left open.
-        if let Some(Overlap::Allow(_)) = spec.overlap {
+        if self.compared && matches!(spec.overlap, Some(Overlap::Allow(_))) {
             spec.retry = None;
         }
     }
 
     fn behaviour(&mut self, spec: &Spec) -> Behaviour {
         let takes = if self.sometimes(50) { 0 } else { self.pick(&[1, 10, 100, 500, SECOND, 5 * SECOND, MINUTE]) };
-        let limited = known::YIELD_LIMIT && spec.background && spec.timeout.is_some();
         let end = match self.rng.u32(..20) {
             0..12 => Ending::Done,
             12..14 => Ending::Error,
             14 => Ending::Panic,
             15 if self.sometimes(30) => Ending::Cancel,
             16 => Ending::Retry,
-            17.. if !limited && !matches!(spec.overlap, Some(Overlap::Allow(_))) => Ending::Yield,
+            17.. if !(self.compared && matches!(spec.overlap, Some(Overlap::Allow(_)))) => Ending::Yield,
             _ => Ending::Done,
         };
         let acts =
@@ -193,16 +183,13 @@ impl Draw {
             12 => Act::Cancel(job),
             13 if within => Act::CancelSelf,
             14..16 => Act::Register(self.rng.usize(..8)),
-            16..18 if !(within && known::RESCHEDULED_WITHIN) => match self.when() {
-                When::Reboot => Act::RunNow(job),
-                when => Act::Reschedule(job, when),
-            },
+            16..18 => Act::Reschedule(job, self.when()),
             18 => Act::Poll(None),
             19 if self.sometimes(30) => Act::ClearTagged(self.rng.usize(..TAGS.len())),
             20 => Act::PauseAll,
             21 if self.sometimes(20) => Act::Shutdown,
             21 | 22 => Act::ResumeAll,
-            23 if !known::FOLLOWER_SET => Act::AlsoAfter(job, self.rng.usize(..12)),
+            23 => Act::AlsoAfter(job, self.rng.usize(..12)),
             24 => Act::Lose(self.rng.usize(..4)),
             25 => Act::Work(self.rng.usize(..4)),
             _ => Act::Flip(self.rng.usize(..FLAGS)),

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use crate::known;
 use crate::log::{Call, Heard, Line, Told, What};
 use crate::plan::{Kind, Limit, Ms, NAMES, Overlap, Spec, When};
 use crate::world::World;
@@ -42,8 +41,9 @@ struct Job {
     starts: Vec<Ms>,
     attempts: Vec<Ms>,
     by_hand: bool,
-    /// When it was asked for by hand.
+    /// When it was asked for by hand, by the wall clock and in elapsed time.
     hands: Vec<Ms>,
+    asked: Vec<Ms>,
     rescheduled: bool,
     reanchored: bool,
     dues: Vec<(Ms, u32)>,
@@ -79,6 +79,7 @@ impl Laws {
                         attempts: Vec::new(),
                         by_hand,
                         hands: if by_hand { vec![heard.wall] } else { Vec::new() },
+                        asked: if by_hand { vec![heard.elapsed] } else { Vec::new() },
                         rescheduled: false,
                         reanchored: false,
                         dues: Vec::new(),
@@ -98,7 +99,7 @@ impl Laws {
                 let job = &mut self.jobs[*job];
                 job.yielded = *ended == "yield" && job.there;
             }
-            What::Started { job, attempt, turn } => self.started(heard, *job, *attempt, *turn)?,
+            What::Started { job, attempt, turn, due } => self.started(heard, *job, *attempt, *turn, *due)?,
             What::Told(Told::Ended { job, .. }) => {
                 let job = &mut self.jobs[*job];
                 job.live = job.live.saturating_sub(1);
@@ -119,6 +120,7 @@ impl Laws {
             What::ByHand(job) => {
                 self.jobs[*job].by_hand = true;
                 self.jobs[*job].hands.push(heard.wall);
+                self.jobs[*job].asked.push(heard.elapsed);
             }
             What::Rescheduled(job) => self.jobs[*job].rescheduled = true,
             What::ShutDown => self.shut = true,
@@ -127,7 +129,7 @@ impl Laws {
     }
 
     /// An attempt starts, or a turn of background work is handed over.
-    fn started(&mut self, heard: &Heard, number: usize, attempt: u32, turn: u32) -> Result<(), String> {
+    fn started(&mut self, heard: &Heard, number: usize, attempt: u32, turn: u32, due: Ms) -> Result<(), String> {
         if self.shut {
             return Err(format!("j{number} started after the shutdown"));
         }
@@ -147,7 +149,9 @@ impl Laws {
             }
             let last = job.starts.last().copied();
             job.starts.push(heard.elapsed);
-            if let (Some(spacing), Some(last), false) = (job.spec.spacing, last, job.by_hand || known::START_AT_POLL) {
+            let asked = job.asked.contains(&(due - heard.wall + heard.elapsed));
+            let by_hand = asked || job.by_hand && matches!(job.spec.kind, Kind::Following { .. });
+            if let (Some(spacing), Some(last), false) = (job.spec.spacing, last, by_hand) {
                 if heard.elapsed - last < spacing {
                     return Err(format!(
                         "j{number} started {} ms after its last start, spacing is {spacing} ms",
@@ -172,7 +176,7 @@ impl Laws {
             let of = |job: &&Job| job.spec.limits.iter().any(|limit| matches!(limit, Limit::Rate(_, _, of) if *of == name));
             let starts =
                 self.jobs.iter().filter(of).flat_map(|job| &job.attempts).filter(|start| **start + per > heard.elapsed).count();
-            if starts > most as usize && !known::START_AT_POLL {
+            if starts > most as usize {
                 return Err(format!("{starts} starts within {per} ms under {}", NAMES[name]));
             }
         }
@@ -202,13 +206,14 @@ impl Laws {
         {
             let again = (call.due, call.attempt);
             // A run by hand may fall on the time of an occurrence.
-            let known = known::RESUME_REPEATS && self.set_back;
             let by_hand = job.hands.contains(&call.due) || self.was_set && (job.by_hand || !job.hands.is_empty());
             let on_time = call.follows.is_empty() && !job.rescheduled && call.due % 60_000 == 0;
-            if on_time && job.dues.contains(&again) && !by_hand && !known {
+            if on_time && job.dues.contains(&again) && !by_hand {
                 return Err(format!("j{number} was called twice for one occurrence"));
             }
-            job.dues.push(again);
+            if call.follows.is_empty() {
+                job.dues.push(again);
+            }
         }
         if let (Kind::Following { .. }, [given], true) = (&job.spec.kind, &call.values[..], first) {
             let new = self.ended.get(given).filter(|(of, ended, order)| {

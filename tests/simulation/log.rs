@@ -81,6 +81,7 @@ pub(crate) enum What {
         job: usize,
         attempt: u32,
         turn: u32,
+        due: Ms,
     },
     /// A poll began, with this budget; and it ended.
     Poll(Option<Ms>),

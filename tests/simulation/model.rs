@@ -16,8 +16,8 @@ mod runs;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::known;
-use crate::log::{Call, Line, State, Ticked, Told};
+use crate::log::{Call, State, Ticked, Told};
+use crate::log;
 use crate::occurrences::{Decision, Occurrences, Run as For, decide};
 use crate::plan::{
     Act, Backoff, DAY, Ending, FLAGS, Kind, Limit, MINUTE, MOST_JOBS, Missed, Ms, On, Overlap, Plan, SECOND, Spec, Step, When,
@@ -173,8 +173,9 @@ enum Returned {
 struct Ticket {
     job: usize,
     run: usize,
-    /// When its time limit is looked at: counted from the hand-over until it is known when it began.
-    look: Ms,
+    /// When its time limit is looked at, counted from the hand-over until it is known when it began.
+    look: Option<Ms>,
+    /// By the monotonic clock.
     began: Option<Ms>,
     /// Its run does not wait for it any more.
     stray: bool,
@@ -196,8 +197,24 @@ enum Why {
     Condition,
     Window,
     Spacing,
-    Limit(usize),
-    Full,
+    InLine(Line, Rank),
+}
+
+/// What those wait for who stand in line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Line {
+    Limit(Limit),
+    Executor,
+}
+
+/// A place in a line: since when it is due, in elapsed time, its priority, and the order of registration.
+type Rank = (Ms, i32, usize);
+
+/// What asks to be let through.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Entrance {
+    Run,
+    ByHand,
 }
 
 struct Job {
@@ -232,8 +249,6 @@ struct Job {
     /// What it also runs after.
     also: Vec<usize>,
     state: State,
-    /// Its last figures, once it is gone.
-    was: Option<State>,
 }
 
 /// The poll that is going on.
@@ -269,7 +284,9 @@ pub(crate) struct Model {
     runs: usize,
     stamps: u64,
     serial: u64,
-    pub(crate) lines: Vec<Line>,
+    /// Until when the executor is left alone.
+    full_until: Option<Ms>,
+    pub(crate) lines: Vec<log::Line>,
     pub(crate) told: Vec<Told>,
 }
 
@@ -294,6 +311,7 @@ impl Model {
             runs: 0,
             stamps: 0,
             serial: 0,
+            full_until: None,
             lines: Vec::new(),
             told: Vec::new(),
         }
@@ -335,7 +353,7 @@ impl Model {
     }
 
     fn say(&mut self, text: String) {
-        self.lines.push(Line::Act(text));
+        self.lines.push(log::Line::Act(text));
     }
 
     pub(crate) fn act(&mut self, act: &Act, by: Option<usize>) {
@@ -475,15 +493,19 @@ impl Job {
         let Some(occurrences) = &self.occurrences else { return };
         // Nothing runs twice.
         let before = self.next;
-        let from = if occurrences.on_wall() && !known::RESUME_REPEATS {
+        let from = if occurrences.on_wall() {
             self.last_due.map_or(scale, |last| last.max(scale))
         } else {
             scale
         };
+        let from_now = occurrences.next(from);
+        self.next = from_now;
         // The only one that was left is not lost.
-        self.next = occurrences.next(from);
         if self.next(now).is_none() {
             self.next = before;
+        }
+        if self.next(now).is_none() {
+            self.next = from_now;
         }
     }
 
@@ -507,17 +529,15 @@ impl Model {
             _ => job.coming(now).map(|next| next.on_wall(now)),
         };
         let goes_on = |run: &Run| match run.place {
-            Place::Called | Place::Away { .. } => true,
-            Place::Yielded { .. } => !(known::YIELD_RESTS && job.spec.background),
+            Place::Called | Place::Away { .. } | Place::Yielded { .. } => true,
             Place::Resting { .. } => false,
         };
-        let state = job.was.as_ref().unwrap_or(&job.state);
         State {
             there: job.there,
             paused: job.there && job.paused,
             running: job.there && job.live.iter().any(goes_on),
             next,
-            ..state.clone()
+            ..job.state.clone()
         }
     }
 

@@ -92,6 +92,7 @@ impl World {
         }
         let scheduler: Scheduler = builder.build();
         *lock(&inner.scheduler) = Some(scheduler.clone());
+        name_limits(&scheduler, plan);
         let watching = Arc::downgrade(&inner);
         scheduler.on_event(move |event| {
             if let Some(inner) = watching.upgrade() {
@@ -170,6 +171,27 @@ impl World {
     pub(crate) fn idle(&self) -> Option<Ms> {
         self.inner.scheduler()?.idle().map(ms)
     }
+}
+
+/// A job in whose line of several limits it stands is told by their order, which is that of their first mention. Where that
+/// matters they are mentioned in the order of the plan, by a job that is paused.
+fn name_limits(scheduler: &Scheduler, plan: &Plan) {
+    let specs = || plan.jobs.iter().chain(&plan.spares);
+    if specs().all(|spec| spec.limits.len() < 2) {
+        return;
+    }
+    let mut job = scheduler.reboot();
+    for name in 0..NAMES.len() {
+        let named = |limit: &&Limit| matches!(limit, Limit::Mutex(of) | Limit::AtMost(_, of) | Limit::Rate(_, _, of) if *of == name);
+        if let Some(limit) = specs().flat_map(|spec| &spec.limits).find(named) {
+            job = match *limit {
+                Limit::Mutex(name) => job.mutex(NAMES[name]),
+                Limit::AtMost(most, name) => job.at_most(most, NAMES[name]),
+                Limit::Rate(most, per, name) => job.rate(most, long(per), NAMES[name]),
+            };
+        }
+    }
+    job.do_(|| ()).expect("the limits of a plan can be named").pause();
 }
 
 impl Drop for World {
@@ -355,6 +377,9 @@ impl Inner {
             Act::Reschedule(job, when) => {
                 if let Some((number, handle, false)) = self.job(*job) {
                     self.hear(None, What::Rescheduled(number));
+                    if *when == When::Reboot {
+                        self.hear(None, What::ByHand(number));
+                    }
                     let was = match handle.reschedule(schedule(when)) {
                         Ok(()) => "done",
                         Err(Error::JobGone) => "gone",
@@ -504,7 +529,7 @@ impl Inner {
                 (failure.id, Told::Failed { job, due: at(&failure.due), how })
             }
             Event::Started(run) => {
-                return self.hear(Some(run.id), What::Started { job, attempt: run.attempt, turn: run.turn });
+                return self.hear(Some(run.id), What::Started { job, attempt: run.attempt, turn: run.turn, due: at(&run.due) });
             }
             Event::Retried { id, attempt, .. } => (*id, Told::Retried { job, attempt: *attempt }),
             Event::Ended { run, end: how, .. } => (run.id, Told::Ended { job, end: end(*how) }),

@@ -26,22 +26,18 @@ impl Model {
 
     /// Nothing starts after the deadline: what has come is dropped, and the job is over.
     pub(super) fn past_deadline(&mut self, number: usize) -> bool {
-        let now = self.now();
-        if self.jobs[number].until.is_none_or(|until| now.wall <= until) {
-            return false;
+        let (now, job) = (self.now(), &self.jobs[number]);
+        let Some(until) = job.until.filter(|until| now.wall > *until) else { return false };
+        if let Some((next, all)) = job.next.zip(job.occurrences.as_ref()) {
+            let (all, since) = (all.count(next, until - now.wall + job.scale(now)) + 1, job.instant(next).on_wall(now));
+            self.drop_some(number, all, since, "Deadline");
         }
-        if let Some((decision, since)) = self.decide(number) {
-            let folded = decision.run.map_or(0, |run| run.folded);
-            let job = &self.jobs[number];
-            let all = job.next.zip(job.until).zip(job.occurrences.as_ref());
-            let all = all.map_or(0, |((next, until), all)| all.count(next, until - now.wall + job.scale(now)) + 1);
-            let (decision, folded) =
-                if known::DEADLINE_COUNT { (decision, folded) } else { (Decision { dropped: 0, ..decision }, all) };
-            self.drop_some(number, decision.dropped + folded, since, "Deadline");
-        }
-        self.jobs[number].next = None;
-        if known::DEADLINE_STOPS {
-            self.remove(number);
+        // An interval goes on if the clock is set back to before its deadline.
+        let job = &mut self.jobs[number];
+        if job.occurrences.as_ref().is_some_and(Occurrences::on_wall) {
+            job.next = None;
+        } else {
+            job.deal(now.elapsed);
         }
         self.remove_if_done(number);
         true
@@ -56,22 +52,20 @@ impl Model {
         if let Some(front) = self.jobs[number].waiting.pop_front() {
             self.drop_some(number, front.facts.folded, front.facts.first, "Deadline");
         }
-        if known::DEADLINE_STOPS {
-            self.remove(number);
-        }
         self.remove_if_done(number);
         true
     }
 
     /// An occurrence has come and all slots are taken.
     pub(super) fn overlap(&mut self, number: usize) {
-        if self.jobs[number].spec.overlap == Some(Overlap::CancelRunning) {
-            return self.begin_occurrence(number);
-        }
         if self.past_deadline(number) {
             return;
         }
         let Some((decision, since)) = self.decide(number) else { return };
+        // What is dropped takes nobody's place.
+        if self.jobs[number].spec.overlap == Some(Overlap::CancelRunning) && decision.run.is_some() {
+            return self.begin_occurrence(number);
+        }
         self.drop_some(number, decision.dropped, since, if decision.late { "Late" } else { "Policy" });
         self.jobs[number].deal(decision.dealt);
         let Some(run) = decision.run else { return };
@@ -89,7 +83,11 @@ impl Model {
         }
     }
 
-    pub(super) fn stop_live(&mut self, number: usize) {
+    /// A new run takes the place of those that go on, if there is none beside them.
+    fn stop_live(&mut self, number: usize) {
+        if self.jobs[number].has_slot() {
+            return;
+        }
         for run in self.jobs[number].live.clone() {
             if run.place != Place::Called {
                 self.leave(&run);
@@ -99,43 +97,33 @@ impl Model {
     }
 
     pub(super) fn begin_occurrence(&mut self, number: usize) {
-        if let Some(block) = self.shut_gate(number, self.jobs[number].coming(self.now()), false) {
-            return self.block(number, block);
-        }
         if self.past_deadline(number) {
             return;
         }
+        let Some(next) = self.jobs[number].coming(self.now()) else { return };
+        if let Some(block) = self.shut_gate(number, next, Entrance::Run) {
+            return self.block(number, block);
+        }
         let Some((decision, since)) = self.decide(number) else { return };
-        if decision.run.is_some() && self.is_full(number) {
-            return self.block_full(number);
-        }
-        if decision.run.is_some() && !self.jobs[number].has_slot() {
-            if known::CANCEL_LOSES_LAST {
-                let next = self.jobs[number].next;
-                self.jobs[number].deal(decision.dealt);
-                self.stop_live(number);
-                if !self.jobs[number].there {
-                    return;
-                }
-                self.jobs[number].next = next;
-            }
-            self.stop_live(number);
-        }
         self.drop_some(number, decision.dropped, since, if decision.late { "Late" } else { "Policy" });
-        self.jobs[number].deal(decision.dealt);
-        match decision.run {
-            Some(run) => {
-                let facts = self.facts(number, run);
-                self.jobs[number].last_due = Some(facts.due);
-                self.begin(number, facts);
-            }
-            None => self.remove_if_done(number),
+        let Some(run) = decision.run else {
+            self.jobs[number].deal(decision.dealt);
+            return self.remove_if_done(number);
+        };
+        // What was dropped stays dropped; what the run is for goes back if there is no room for it.
+        self.jobs[number].next = Some(run.first);
+        if self.is_refused(number) {
+            return self.wait_for_room(number, self.jobs[number].instant(run.first));
         }
+        self.jobs[number].deal(decision.dealt);
+        let facts = self.facts(number, run);
+        self.jobs[number].last_due = Some(facts.due);
+        self.begin(number, facts);
     }
 
     pub(super) fn begin_waiting(&mut self, number: usize) {
         let Some(front) = self.jobs[number].waiting.front().cloned() else { return };
-        if front.from == From::Queue && self.waits_past_deadline(number) {
+        if self.waits_past_deadline(number) {
             return;
         }
         let (now, kind) = (self.now(), &self.jobs[number].spec.kind);
@@ -157,17 +145,12 @@ impl Model {
             self.drop_some(number, front.facts.folded, front.facts.first, "Overlapped");
             return self.remove_if_done(number);
         }
-        if let Some(block) = self.shut_gate(number, Some(front.ready), front.from.by_hand()) {
+        let entrance = if front.from.by_hand() { Entrance::ByHand } else { Entrance::Run };
+        if let Some(block) = self.shut_gate(number, front.ready, entrance) {
             return self.block(number, block);
         }
-        if self.waits_past_deadline(number) {
-            return;
-        }
-        if self.is_full(number) {
-            return self.block_full(number);
-        }
-        if !self.jobs[number].has_slot() {
-            self.stop_live(number);
+        if self.is_refused(number) {
+            return self.wait_for_room(number, front.ready);
         }
         self.jobs[number].waiting.pop_front();
         let mut facts = front.facts;
@@ -179,26 +162,26 @@ impl Model {
 
     // Gates.
 
-    /// The first gate that is shut. By hand only the limits count.
-    pub(super) fn shut_gate(&mut self, number: usize, due: Option<Instant>, by_hand: bool) -> Option<Block> {
-        if by_hand {
-            return self.shut_limit(number);
+    /// The first gate that is shut to what is due then. The job's own rules are for its runs by itself alone.
+    pub(super) fn shut_gate(&mut self, number: usize, due: Instant, entrance: Entrance) -> Option<Block> {
+        if entrance == Entrance::ByHand {
+            self.stop_live(number);
+            return self.shut_line(number, due);
         }
         let (now, spec) = (self.now(), self.jobs[number].spec.clone());
-        let latest = due.zip(spec.at_latest).map(|(due, latest)| match due {
+        let latest = spec.at_latest.map(|latest| match due {
             Instant::Wall(at) => Instant::Wall(at + latest),
             Instant::Elapsed(at) => Instant::Elapsed(at + latest),
         });
         if let Some(flag) = spec.condition.filter(|_| latest.is_none_or(|latest| !latest.passed(now))) {
-            let known = self.jobs[number].answer.take().is_some();
-            if !known {
-                if let Some(poll) = &mut self.poll {
-                    poll.did = true;
-                }
+            if self.jobs[number].answer.take().is_none() {
                 if self.flags[flag] {
                     // The run begins at the next visit.
                     self.jobs[number].answer = Some(());
                     return Some(Block { until: None, why: Why::Asked });
+                }
+                if let Some(poll) = &mut self.poll {
+                    poll.did = true;
                 }
                 let sooner = latest.map(|latest| latest.on_wall(now) - now.wall + now.elapsed);
                 let again = now.elapsed + CONDITION_AGAIN;
@@ -210,26 +193,83 @@ impl Model {
             return Some(block);
         }
         if let (Some(spacing), Some(last)) = (spec.spacing, self.jobs[number].last_start) {
-            if now.elapsed - last < spacing {
+            // At the instant itself: time passes while jobs run.
+            if self.elapsed - last < spacing {
                 return Some(Block { until: Some(Instant::Elapsed(last + spacing)), why: Why::Spacing });
             }
         }
-        self.shut_limit(number)
+        // It does not wait for what those hold whose place it takes.
+        self.stop_live(number);
+        self.shut_line(number, due)
     }
 
-    pub(super) fn shut_limit(&self, number: usize) -> Option<Block> {
+    /// What the job has to pass that it shares with others: its limits, and the executor.
+    fn lines(&self, number: usize) -> Vec<Line> {
+        let spec = &self.jobs[number].spec;
+        spec.limits.iter().map(|limit| Line::Limit(*limit)).chain(spec.background.then_some(Line::Executor)).collect()
+    }
+
+    /// The first of these that does not let on what is due then: what room there is is for those in line before it.
+    pub(super) fn shut_line(&self, number: usize, due: Instant) -> Option<Block> {
+        let rank = self.rank(number, due);
+        let line = self.lines(number).into_iter().find(|line| {
+            let before = self.in_line(*line).into_iter().filter(|(of, other)| *of < rank && *other != number).count();
+            self.room(*line, self.elapsed).is_none_or(|room| before >= room)
+        })?;
+        Some(Block { until: None, why: Why::InLine(line, rank) })
+    }
+
+    fn rank(&self, number: usize, due: Instant) -> Rank {
         let now = self.now();
-        self.jobs[number].spec.limits.iter().find_map(|limit| match *limit {
-            Limit::Mutex(name) => (self.holders(name) >= 1).then_some(Block { until: None, why: Why::Limit(name) }),
-            Limit::AtMost(k, name) => (self.holders(name) >= k as usize).then_some(Block { until: None, why: Why::Limit(name) }),
-            Limit::Rate(n, per, name) => {
-                let mut counting: Vec<Ms> =
-                    self.starts.iter().filter(|(of, at)| *of == name && at + per > now.elapsed).map(|(_, at)| *at).collect();
-                counting.sort();
-                let over = counting.len().checked_sub(n as usize)?;
-                Some(Block { until: Some(Instant::Elapsed(counting[over] + per)), why: Why::Limit(name) })
+        (due.on_wall(now) - now.wall + now.elapsed, self.jobs[number].spec.priority, number)
+    }
+
+    /// Who stands in a line, the first one first.
+    fn in_line(&self, line: Line) -> Vec<(Rank, usize)> {
+        let stands = |(number, job): (usize, &Job)| match job.block.as_ref()?.why {
+            Why::InLine(of, rank) if of == line => Some((rank, number)),
+            _ => None,
+        };
+        let mut all: Vec<_> = self.jobs.iter().enumerate().filter_map(stands).collect();
+        all.sort();
+        all
+    }
+
+    /// How many may pass at an instant of elapsed time; `None` if it is shut.
+    fn room(&self, line: Line, at: Ms) -> Option<usize> {
+        let room = match line {
+            Line::Limit(Limit::Mutex(name)) => 1 - self.holders(name).min(1),
+            Line::Limit(Limit::AtMost(k, name)) => (k as usize).saturating_sub(self.holders(name)),
+            Line::Limit(Limit::Rate(n, per, name)) => (n as usize).saturating_sub(self.counting(per, name, at).len()),
+            Line::Executor => usize::from(self.full_until.is_none_or(|until| until <= at)),
+        };
+        (room > 0).then_some(room)
+    }
+
+    /// The starts that a rate counts.
+    fn counting(&self, per: Ms, name: usize, at: Ms) -> Vec<Ms> {
+        let counts = |(of, start): &&(usize, Ms)| *of == name && start + per > at;
+        let mut counting: Vec<Ms> = self.starts.iter().filter(counts).map(|(_, start)| *start).collect();
+        counting.sort();
+        counting
+    }
+
+    /// When one that stands in a line may come, in its place among all that is due; `None` while that hangs on an end.
+    pub(super) fn called(&self, number: usize, line: Line, rank: Rank) -> Option<Instant> {
+        let now = self.now();
+        let place = self.in_line(line).iter().position(|(_, other)| *other == number)?;
+        if let Some(room) = self.room(line, now.elapsed) {
+            return (place < room).then_some(Instant::Elapsed(rank.0.min(now.elapsed)));
+        }
+        let opens = match line {
+            Line::Limit(Limit::Rate(n, per, name)) => {
+                let counting = self.counting(per, name, now.elapsed);
+                Some(counting[counting.len() - n as usize] + per)
             }
-        })
+            Line::Limit(_) => None,
+            Line::Executor => self.full_until,
+        };
+        opens.filter(|_| place == 0).map(Instant::Elapsed)
     }
 
     pub(super) fn holders(&self, name: usize) -> usize {
@@ -237,47 +277,28 @@ impl Model {
             let limits = &self.jobs[job].spec.limits;
             limits.iter().any(|limit| matches!(limit, Limit::Mutex(of) | Limit::AtMost(_, of) if *of == name))
         };
-        let freed = |job: usize| known::YIELD_FREES && self.jobs[job].spec.background;
-        let here = |job: usize, run: &Run| match run.place {
-            Place::Called => true,
-            Place::Yielded { .. } => !freed(job),
-            _ => false,
-        };
-        let of = |job: usize| self.jobs[job].live.iter().filter(|run| here(job, run)).count();
+        let here = |run: &&Run| matches!(run.place, Place::Called | Place::Yielded { .. });
+        let of = |job: usize| self.jobs[job].live.iter().filter(here).count();
         let inline: usize = (0..self.jobs.len()).filter(|job| holds(*job)).map(of).sum();
         inline + self.tickets.iter().filter(|ticket| !ticket.over && holds(ticket.job)).count()
     }
 
-    /// Something was set free: whoever waits for a limit is looked at again.
-    pub(super) fn released(&mut self) {
-        for number in 0..self.jobs.len() {
-            let free = match &self.jobs[number].block {
-                Some(Block { until: None, why: Why::Limit(name) }) => {
-                    self.jobs[number].spec.limits.iter().any(|limit| match *limit {
-                        Limit::Mutex(of) => of == *name && self.holders(of) < 1,
-                        Limit::AtMost(k, of) => of == *name && self.holders(of) < k as usize,
-                        Limit::Rate(..) => false,
-                    })
-                }
-                _ => false,
-            };
-            if free {
-                self.jobs[number].block = None;
-            }
+    /// Whether the executor, asked, has no room for one more.
+    pub(super) fn is_refused(&mut self, number: usize) -> bool {
+        let full = self.jobs[number].spec.background && self.plan.capacity.is_some_and(|capacity| self.held.len() >= capacity);
+        if full {
+            self.full_until = Some(self.now().elapsed + FULL_AGAIN);
         }
+        full
     }
 
-    pub(super) fn is_full(&self, number: usize) -> bool {
-        self.jobs[number].spec.background && self.plan.capacity.is_some_and(|capacity| self.held.len() >= capacity)
+    pub(super) fn wait_for_room(&mut self, number: usize, due: Instant) {
+        let rank = self.rank(number, due);
+        self.jobs[number].block = Some(Block { until: None, why: Why::InLine(Line::Executor, rank) });
     }
 
     pub(super) fn block(&mut self, number: usize, block: Block) {
         let job = &mut self.jobs[number];
         job.block = if block.why == Why::Asked { job.unblocked.take() } else { Some(block) };
-    }
-
-    pub(super) fn block_full(&mut self, number: usize) {
-        let until = Some(Instant::Elapsed(self.now().elapsed + FULL_AGAIN));
-        self.jobs[number].block = Some(Block { until, why: Why::Full });
     }
 }

@@ -36,7 +36,6 @@ impl Model {
             latest: Vec::new(),
             also: Vec::new(),
             state: State { there: true, ..State::default() },
-            was: None,
             spec: Rc::new(spec),
         };
         match &job.spec.clone().kind {
@@ -100,12 +99,12 @@ impl Model {
             self.leave(&run);
             self.jobs[number].state.runs += 1;
             self.jobs[number].state.stopped += 1;
-        }
-        if known::EPITAPH {
-            self.jobs[number].was = Some(self.jobs[number].state.clone());
+            // One in the background is told of when it really ends.
+            if !matches!(run.place, Place::Away { .. }) {
+                self.told.push(Told::Ended { job: number, end: End::Stopped.name() });
+            }
         }
         self.told.push(Told::Removed { job: number });
-        self.released();
         for follower in 0..self.jobs.len() {
             if self.jobs[follower].of.contains(&number) || self.jobs[follower].also.contains(&number) {
                 self.remove_if_done(follower);
@@ -142,7 +141,7 @@ impl Model {
         self.follow_the_clock();
         let (now, held) = (self.clock(), self.poll.is_some());
         let job = &mut self.jobs[number];
-        if !job.there || job.paused {
+        if !job.there || job.paused || job.is_spent() || self.shut {
             return false;
         }
         if !job.of.is_empty() {
@@ -152,13 +151,8 @@ impl Model {
                 *by_hand = true;
             }
         } else {
-            let before = job.waiting.iter().position(|waiting| waiting.from == From::Hand);
-            let before = before.and_then(|place| job.waiting.remove(place));
-            let mut entry = by_hand(now);
-            if let Some(before) = before.filter(|_| known::HAND_SINCE) {
-                entry.facts = before.facts;
-            }
-            job.waiting.push_front(entry);
+            job.waiting.retain(|waiting| waiting.from != From::Hand);
+            job.waiting.push_front(by_hand(now));
         }
         job.held |= held;
         job.block = None;
@@ -169,7 +163,9 @@ impl Model {
         let job = &mut self.jobs[number];
         if job.there && !job.paused {
             job.paused = true;
-            job.waiting.clear();
+            // A run at the first poll is its schedule, not besides it.
+            let first = job.missed_until == Ms::MIN && job.occurrences == Some(Occurrences::Never);
+            job.waiting.retain(|waiting| first && waiting.from == From::Hand);
             job.block = None;
         }
         self.jobs[number].there
@@ -180,18 +176,14 @@ impl Model {
         let now = self.clock();
         let held = self.poll.is_some();
         let job = &mut self.jobs[number];
-        job.held |= held;
-        job.bad_in_a_row = 0;
-        if job.there && job.paused {
-            job.paused = false;
-            job.block = None;
+        let was = job.there;
+        if was && job.paused {
+            (job.paused, job.block, job.bad_in_a_row) = (false, None, 0);
+            job.held |= held;
             job.follow_from(now);
-            if !known::RESUMED_STAYS {
-                self.remove_if_done(number);
-            }
-            return true;
+            self.remove_if_done(number);
         }
-        self.jobs[number].there
+        was
     }
 
     pub(super) fn reschedule(&mut self, number: usize, when: &When) -> &'static str {
@@ -206,8 +198,12 @@ impl Model {
         let scale = if occurrences.on_wall() { now.wall } else { now.elapsed };
         job.next = occurrences.first(scale);
         job.occurrences = Some(occurrences);
-        job.until = None;
-        job.times = None;
+        // What the old schedule was run or made up for says nothing of the new one.
+        (job.until, job.times, job.last_due, job.missed_until) = (None, None, None, Ms::MIN);
+        if *when == When::Reboot {
+            job.waiting.retain(|waiting| waiting.from != From::Hand);
+            job.waiting.push_front(by_hand(now));
+        }
         job.held |= held;
         job.block = None;
         "done"

@@ -20,7 +20,7 @@ impl Model {
             turns += 1;
             assert!(turns < 3_000, "the model does not come to an end with j{first}: {:?}", self.place(first));
             if self.spent() {
-                let jobs = self.in_order().len() + if known::PUT_OFF_TWICE { self.due_twice() } else { 0 };
+                let jobs = self.in_order().len();
                 self.ticked(|tick| tick.put_off = jobs);
                 self.told.push(Told::PutOff { jobs });
                 break;
@@ -33,7 +33,7 @@ impl Model {
         }
         for job in &mut self.jobs {
             job.held = false;
-            job.answer = job.answer.filter(|()| known::OLD_ANSWER);
+            job.answer = None;
         }
         self.poll.take().map(|poll| poll.tick).unwrap_or_default()
     }
@@ -58,7 +58,27 @@ impl Model {
         if set != 0 {
             self.told.push(Told::Clock { change: format!("set {set}") });
         }
-        if set >= 0 {
+        if set != 0 {
+            self.set_by(set);
+        }
+    }
+
+    /// The wall clock was set. An interval keeps its instants of elapsed time, but not its place before a deadline.
+    fn set_by(&mut self, set: Ms) {
+        let now = self.clock();
+        for number in 0..self.jobs.len() {
+            // Hours are looked at anew.
+            let job = &mut self.jobs[number];
+            if job.block.as_ref().is_some_and(|block| block.why == Why::Window) {
+                job.block = None;
+            }
+            let job = &self.jobs[number];
+            let counts = job.occurrences.as_ref().is_some_and(|all| !all.on_wall() && *all != Occurrences::Never);
+            if counts && job.until.is_some() && job.next(now).is_none() {
+                self.remove_if_done(number);
+            }
+        }
+        if set > 0 {
             return;
         }
         for (number, job) in self.jobs.iter_mut().enumerate() {
@@ -70,30 +90,13 @@ impl Model {
             if far {
                 job.last_due = None;
             }
-            let stays = known::STAYS && !far && job.last_due.is_some();
-            if job.next.is_some_and(|next| next > now.wall) && !stays {
+            if job.next.is_some_and(|next| next > now.wall) {
                 job.deal(job.last_due.map_or(now.wall, |last| last.max(now.wall)));
             }
             if far {
                 self.told.push(Told::Reanchored { job: number, next: job.next });
             }
         }
-    }
-
-    /// The jobs that are due on both scales.
-    pub(super) fn due_twice(&self) -> usize {
-        let now = self.now();
-        let twice = |job: &usize| {
-            let due: Vec<_> = self.entries(*job).into_iter().filter(|(at, _)| at.passed(now)).map(|(at, _)| at).collect();
-            let with_deadline = self.jobs[*job].until.is_some()
-                && self.jobs[*job].coming(now).is_some_and(|at| at.passed(now) && due.contains(&at));
-            let due: Vec<_> = if with_deadline { due.into_iter().chain([Instant::Wall(0)]).collect() } else { due };
-            let elapsed = due.len() > 1 || !with_deadline;
-            elapsed
-                && due.iter().any(|at| matches!(at, Instant::Wall(_)))
-                && due.iter().any(|at| matches!(at, Instant::Elapsed(_)))
-        };
-        (0..self.jobs.len()).filter(twice).count()
     }
 
     /// The jobs that are due, in order.
@@ -125,13 +128,12 @@ impl Model {
             return entries;
         }
         for run in &job.live {
-            let blocked = known::YIELD_FREES && job.spec.background && job.block.is_some();
-            if let (Place::Yielded { at, order }, false) = (run.place, blocked) {
-                entries.push((Instant::Elapsed(at), (!job.spec.background).then_some(order)));
+            if let Place::Yielded { at, order } = run.place {
+                entries.push((Instant::Elapsed(at), Some(order)));
             }
         }
         if let Some(block) = &job.block {
-            entries.extend(block.until.map(|until| (until, None)));
+            entries.extend(self.looked_at(number, block).map(|at| (at, None)));
             return entries;
         }
         for run in &job.live {
@@ -144,11 +146,19 @@ impl Model {
         entries
     }
 
+    /// When it is looked at again whether a job is still held back.
+    pub(super) fn looked_at(&self, number: usize, block: &Block) -> Option<Instant> {
+        match block.why {
+            Why::InLine(line, rank) => self.called(number, line, rank),
+            _ => block.until,
+        }
+    }
+
     /// When it is looked at whether a run takes too long.
     pub(super) fn time_limit(&self, job: &Job, run: &Run) -> Option<Ms> {
         let limit = job.spec.timeout?;
         match run.place {
-            Place::Away { ticket } => Some(self.tickets[ticket].look),
+            Place::Away { ticket } => self.tickets[ticket].look,
             Place::Yielded { .. } => Some(run.began + limit),
             Place::Called | Place::Resting { .. } => None,
         }
@@ -170,14 +180,13 @@ impl Model {
         if let Some((.., run)) = self.jobs[number].live.iter().filter_map(limit).min() {
             return self.look_at_limit(number, run);
         }
-        let job = &mut self.jobs[number];
+        let job = &self.jobs[number];
         if job.paused {
             return;
         }
-        job.unblocked = None;
-        if job.block.as_ref().is_some_and(|block| block.until.is_some_and(|until| until.passed(now))) {
-            job.unblocked = job.block.take();
-        }
+        let over = job.block.as_ref().and_then(|block| self.looked_at(number, block)).is_some_and(|at| at.passed(now));
+        let job = &mut self.jobs[number];
+        job.unblocked = if over { job.block.take() } else { None };
         let blocked = job.block.is_some();
         let occurrence = job.coming(now).is_some_and(|at| !blocked && at.passed(now));
         if occurrence && !job.has_slot() {

@@ -14,7 +14,7 @@ impl Model {
         job.started += 1;
         job.answer = None;
         job.missed_until = job.scale(now);
-        job.last_start = Some(if known::START_AT_POLL { now.elapsed } else { self.elapsed });
+        job.last_start = Some(self.elapsed);
         job.live.push(Run { id, facts, attempt: 0, turn: 0, began: 0, place: Place::Called, failed: End::Failed, stamp: 0 });
         self.attempt(number, id);
     }
@@ -31,10 +31,9 @@ impl Model {
     /// All gates are open.
     pub(super) fn attempt(&mut self, number: usize, id: usize) {
         let elapsed = self.elapsed;
-        let start = if known::START_AT_POLL { self.now().elapsed } else { elapsed };
         for limit in self.jobs[number].spec.limits.clone() {
             if let Limit::Rate(_, _, name) = limit {
-                self.starts.push((name, start));
+                self.starts.push((name, elapsed));
             }
         }
         let run = self.run(number, id);
@@ -50,16 +49,13 @@ impl Model {
             return self.call(number, id);
         }
         let ticket = self.tickets.len();
-        let stamp = self.stamp();
-        let run = self.run(number, id);
-        if known::MISSED_EACH_TURN && run.turn > 0 && run.attempt == 1 && run.facts.folded > 1 {
-            let (occurrences, since) = (run.facts.folded, run.facts.first);
-            self.told.push(Told::Missed { job: number, occurrences, since });
-        }
+        let (stamp, elapsed) = (self.stamp(), self.elapsed);
         let run = self.run(number, id);
         run.place = Place::Away { ticket };
         run.stamp = stamp;
-        let look = self.elapsed + self.jobs[number].spec.timeout.unwrap_or(0);
+        // A first turn has its time from its real beginning, a later one what is left.
+        let from = if run.turn == 0 { elapsed } else { run.began };
+        let look = self.jobs[number].spec.timeout.map(|limit| from + limit);
         self.tickets.push(Ticket { job: number, run: id, look, began: None, stray: false, over: false });
         self.held.push(ticket);
         if let Some(poll) = &mut self.poll {
@@ -72,17 +68,15 @@ impl Model {
     pub(super) fn attempt_again(&mut self, number: usize, id: usize) {
         let now = self.now();
         if self.jobs[number].until.is_some_and(|until| now.wall > until) {
-            if known::ATTEMPT_STOPPED {
-                return self.end(number, id, End::Stopped, None, now.elapsed);
-            }
             let failed = self.run(number, id).failed;
             return self.end(number, id, failed, None, now.elapsed);
         }
-        if let Some(block) = self.shut_limit(number) {
+        let Place::Resting { until } = self.run(number, id).place else { return };
+        if let Some(block) = self.shut_line(number, Instant::Elapsed(until)) {
             return self.block(number, block);
         }
-        if self.is_full(number) {
-            return self.block_full(number);
+        if self.is_refused(number) {
+            return self.wait_for_room(number, Instant::Elapsed(until));
         }
         self.jobs[number].state.retries += 1;
         self.attempt(number, id);
@@ -91,27 +85,15 @@ impl Model {
     /// A yielded run has its turn.
     pub(super) fn take_up(&mut self, number: usize, id: usize) {
         let now = self.now();
-        if known::ATTEMPT_STOPPED
-            && self.jobs[number].spec.background
-            && self.jobs[number].until.is_some_and(|until| now.wall > until)
-        {
-            return self.end(number, id, End::Stopped, None, now.elapsed);
-        }
-        if known::YIELD_FREES && self.jobs[number].spec.background {
-            if let Some(block) = self.shut_limit(number) {
-                return self.block(number, block);
+        // All that may hold it back is the executor. Then its turn comes again.
+        let known = self.full_until.filter(|until| self.jobs[number].spec.background && *until > now.elapsed);
+        if known.is_some() || self.is_refused(number) {
+            let order = if known.is_some() { None } else { Some(self.stamp()) };
+            let full = self.full_until.unwrap_or(now.elapsed);
+            if let Place::Yielded { at, order: place } = &mut self.run(number, id).place {
+                (*at, *place) = (full, order.unwrap_or(*place));
             }
-        }
-        if self.is_full(number) {
-            return self.block_full(number);
-        }
-        if known::YIELD_FREES && self.jobs[number].spec.background {
-            let elapsed = self.elapsed;
-            for limit in self.jobs[number].spec.limits.clone() {
-                if let Limit::Rate(_, _, name) = limit {
-                    self.starts.push((name, elapsed));
-                }
-            }
+            return;
         }
         self.run(number, id).turn += 1;
         self.turn(number, id);
@@ -143,12 +125,8 @@ impl Model {
                 let run = self.run(number, id);
                 (run.place, run.stamp) = (Place::Yielded { at, order }, order);
                 self.jobs[number].held = true;
-                self.released();
             }
-            Ending::Yield => {
-                self.jobs[number].live.retain(|run| run.id != id);
-                self.released();
-            }
+            Ending::Yield => self.end(number, id, End::Stopped, None, at),
             Ending::Done | Ending::Cancel => {
                 self.end(number, id, End::Done, Some(serial), at);
                 if ending == Ending::Cancel {
@@ -166,7 +144,7 @@ impl Model {
         self.serial += 1;
         let call = self.jobs[number].calls;
         self.jobs[number].calls += 1;
-        self.lines.push(Line::Call(Call {
+        self.lines.push(log::Line::Call(Call {
             job: number,
             serial,
             at: self.elapsed,
@@ -184,7 +162,7 @@ impl Model {
             self.act(act, Some(number));
         }
         self.advance(behaviour.takes - behaviour.takes / 2);
-        self.lines.push(Line::Back { job: number, serial, at: self.elapsed, ended: behaviour.end.name() });
+        self.lines.push(log::Line::Back { job: number, serial, at: self.elapsed, ended: behaviour.end.name() });
         (behaviour.end, serial)
     }
 
@@ -205,12 +183,10 @@ impl Model {
         (run.place, run.stamp) = (Place::Resting { until }, stamp);
         run.failed = how;
         self.jobs[number].held = true;
-        self.released();
     }
 
     /// A run is over. `value` is what it returned.
     pub(super) fn end(&mut self, number: usize, id: usize, end: End, value: Option<u64>, at: Ms) {
-        let elapsed = self.elapsed;
         let job = &mut self.jobs[number];
         let Some(place) = job.live.iter().position(|run| run.id == id) else { return };
         let run = job.live.remove(place);
@@ -234,18 +210,16 @@ impl Model {
             job.bad_in_a_row += 1;
         }
         if let (Some(Occurrences::Completion { anchor, .. }), true) = (&mut job.occurrences, job.there) {
-            let ended = if known::COMPLETION_AT_POLL { elapsed } else { at };
-            *anchor = ended;
-            job.deal(ended);
+            *anchor = at;
+            job.deal(at);
         }
-        if job.there && end.is_bad() && job.spec.pause_after.is_some_and(|n| job.bad_in_a_row >= n) {
+        if job.there && !job.paused && end.is_bad() && job.spec.pause_after.is_some_and(|n| job.bad_in_a_row >= n) {
             self.pause(number);
             self.told.push(Told::Paused { job: number });
         }
         if self.jobs[number].there {
             self.set_off(number, due, end, value, at);
         }
-        self.released();
         self.remove_if_done(number);
     }
 
@@ -299,7 +273,8 @@ impl Model {
                 Some(Overlap::Queue(most)) => most as usize,
                 _ => MOST_WAITING,
             };
-            if job.waiting.len() >= most && (!job.has_slot() || most == MOST_WAITING) {
+            let waits = job.waiting.iter().filter(|waiting| matches!(waiting.from, From::Followed { .. })).count();
+            if waits >= most && (!job.has_slot() || most == MOST_WAITING) {
                 self.drop_some(follower, 1, due, "Overlapped");
             } else {
                 job.waiting.push_back(Waiting { facts, ready, from: From::Followed { ended, by_hand: false } });
@@ -311,9 +286,15 @@ impl Model {
         let now = self.now();
         let run = self.run(number, id).clone();
         if let (Place::Away { ticket }, Some(limit)) = (run.place, self.jobs[number].spec.timeout) {
-            let look = self.tickets[ticket].began.unwrap_or(now.elapsed) + limit;
-            if look > now.elapsed {
-                self.tickets[ticket].look = look;
+            let began = self.poll.as_ref().map_or(self.monotonic, |poll| poll.began);
+            let ran = self.tickets[ticket].began.map_or(0, |at| began - at);
+            if run.turn == 0 && ran < limit {
+                self.tickets[ticket].look = Some(now.elapsed + limit - ran);
+                return;
+            }
+            if self.returned.iter().any(|(of, ..)| *of == ticket) {
+                // It has ended since the poll began.
+                self.tickets[ticket].look = None;
                 return;
             }
         }
@@ -337,7 +318,7 @@ impl Model {
             return;
         };
         let elapsed = self.elapsed;
-        self.tickets[ticket].began = Some(elapsed);
+        self.tickets[ticket].began = Some(self.monotonic);
         if run.turn == 0 {
             self.run(job, run.id).began = elapsed;
         }
@@ -350,21 +331,17 @@ impl Model {
         let Ticket { job, run, stray, .. } = self.tickets[ticket];
         self.tickets[ticket].over = true;
         // By the monotonic clock, which leaves out what was slept.
-        let at = self.elapsed - (self.monotonic - at);
-        if let Some(poll) = &mut self.poll {
-            poll.tick.returned += 1;
-            poll.did = true;
-        }
-        for job in &mut self.jobs {
-            if job.block.as_ref().is_some_and(|block| block.why == Why::Full) {
-                job.block = None;
-            }
-        }
+        let elapsed = self.elapsed - self.monotonic;
+        self.ticked(|tick| tick.returned += 1);
+        self.full_until = None;
         if stray {
             self.told.push(Told::Stray { job });
-            self.released();
             return;
         }
+        if let (Some(began), 0) = (self.tickets[ticket].began, self.run(job, run).turn) {
+            self.run(job, run).began = elapsed + began;
+        }
+        let at = elapsed + at;
         match result {
             Returned::Ran { ending, serial } => self.came_back(job, run, ending, serial, at),
             Returned::Lost => self.failed(job, run, End::Lost, at),
