@@ -186,7 +186,8 @@ impl Limits {
                 let past = limit.starts.partition_point(|start| start.saturating_add(per) <= polled);
                 limit.starts.drain(..past);
                 limit.starts.push_back(now);
-                while limit.starts.len() > most as usize {
+                // One more than counts, in case this one does not start after all.
+                while limit.starts.len() > (most as usize).saturating_add(1) {
                     limit.starts.pop_front();
                 }
             }

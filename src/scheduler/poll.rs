@@ -319,13 +319,12 @@ impl<'a, C: 'static> Poll<'a, C> {
                 table.tell(|_| Event::Stray { id, name: errand.name.clone(), took });
                 return Some((how, ended, errand, None));
             };
-            let Live { mut facts, after, started, mut ends, .. } = live;
+            let Live { mut facts, after, started, ends, .. } = live;
+            let mut ends = ends.or(errand.ends);
             if facts.turn == 0 && yields {
                 // Its time counts from its real beginning.
-                let began = length(ended.saturating_sub(took).saturating_sub(Duration::from_nanos(now.monotonic.unsigned_abs())));
-                let before =
-                    length(Duration::from_nanos(now.monotonic.unsigned_abs()).saturating_sub(ended.saturating_sub(took)));
-                let began = now.elapsed.saturating_add(began).saturating_sub(before);
+                let ago = now.monotonic.saturating_sub(length(ended.saturating_sub(took)));
+                let began = now.elapsed.saturating_sub(ago);
                 let limit = rules.as_ref().and_then(|rules| rules.timeout);
                 ends = limit.map(|limit| began.saturating_add(length(limit)));
             }

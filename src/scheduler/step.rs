@@ -252,7 +252,10 @@ impl<C> Table<C> {
             }
             if self.returned.iter().any(|returned| returned.serial == serial) {
                 // It has ended since the poll began.
-                self.get_mut(id)?.live[place].ends = None;
+                let ends = self.get_mut(id)?.live[place].ends.take();
+                if let Some(errand) = self.away.get_mut(&serial) {
+                    errand.ends = ends;
+                }
                 self.requeue(id);
                 return None;
             }
@@ -657,7 +660,7 @@ impl<C> Table<C> {
         let signals: Arc<Signals> = Arc::default();
         let limits = rules.as_ref().map(|rules| rules.limits.clone()).unwrap_or_default();
         let name = facts.name.clone();
-        self.away.insert(serial, Errand { id, name, limits, signals: signals.clone() });
+        self.away.insert(serial, Errand { id, name, limits, signals: signals.clone(), ends: None });
         // A first turn has its time from its real beginning, a later one what is left.
         let left = |ends: i64| Duration::from_nanos(ends.saturating_sub(moment.elapsed()).max(0).unsigned_abs());
         let timeout = if facts.turn == 0 { rules.as_ref().and_then(|rules| rules.timeout) } else { ends.map(left) };

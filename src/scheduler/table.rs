@@ -85,6 +85,8 @@ pub(super) struct Errand {
     pub(super) name: Option<Arc<str>>,
     pub(super) limits: Box<[LimitId]>,
     pub(super) signals: Arc<Signals>,
+    /// Its time limit, if it was found to have ended before anybody could say that it was up.
+    pub(super) ends: Option<i64>,
 }
 
 /// A job that was removed while it was being called.

@@ -16,8 +16,8 @@ mod runs;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::log::{Call, State, Ticked, Told};
 use crate::log;
+use crate::log::{Call, State, Ticked, Told};
 use crate::occurrences::{Decision, Occurrences, Run as For, decide};
 use crate::plan::{
     Act, Backoff, DAY, Ending, FLAGS, Kind, Limit, MINUTE, MOST_JOBS, Missed, Ms, On, Overlap, Plan, SECOND, Spec, Step, When,
@@ -494,7 +494,8 @@ impl Job {
         // Nothing runs twice.
         let before = self.next;
         let from = if occurrences.on_wall() {
-            self.last_due.map_or(scale, |last| last.max(scale))
+            // A clock that is more than a day behind it was wrong before.
+            self.last_due.filter(|last| last - scale <= DAY).map_or(scale, |last| last.max(scale))
         } else {
             scale
         };

@@ -173,8 +173,8 @@ impl World {
     }
 }
 
-/// A job in whose line of several limits it stands is told by their order, which is that of their first mention. Where that
-/// matters they are mentioned in the order of the plan, by a job that is paused.
+/// A job that several limits hold back stands in the line of the first of them, in the order in which they were first named.
+/// Where that matters a job that is paused names them all beforehand, in the order of the plan.
 fn name_limits(scheduler: &Scheduler, plan: &Plan) {
     let specs = || plan.jobs.iter().chain(&plan.spares);
     if specs().all(|spec| spec.limits.len() < 2) {
@@ -182,7 +182,8 @@ fn name_limits(scheduler: &Scheduler, plan: &Plan) {
     }
     let mut job = scheduler.reboot();
     for name in 0..NAMES.len() {
-        let named = |limit: &&Limit| matches!(limit, Limit::Mutex(of) | Limit::AtMost(_, of) | Limit::Rate(_, _, of) if *of == name);
+        let named =
+            |limit: &&Limit| matches!(limit, Limit::Mutex(of) | Limit::AtMost(_, of) | Limit::Rate(_, _, of) if *of == name);
         if let Some(limit) = specs().flat_map(|spec| &spec.limits).find(named) {
             job = match *limit {
                 Limit::Mutex(name) => job.mutex(NAMES[name]),

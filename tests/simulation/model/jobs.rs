@@ -225,7 +225,7 @@ impl Model {
     /// Whether `other` is `number` or runs after it, near or far.
     pub(super) fn leads_to(&self, number: usize, other: usize) -> bool {
         let job = &self.jobs[other];
-        number == other || job.of.iter().chain(&job.also).any(|before| self.leads_to(number, *before))
+        number == other || job.there && job.of.iter().chain(&job.also).any(|before| self.leads_to(number, *before))
     }
 
     pub(super) fn shut_down(&mut self) {

@@ -50,7 +50,6 @@ impl Model {
     }
 
     pub(super) fn follow_the_clock(&mut self) {
-        let now = self.clock();
         let (slept, set) = (std::mem::take(&mut self.slept), std::mem::take(&mut self.set));
         if slept > 0 {
             self.told.push(Told::Clock { change: format!("slept {slept}") });
