@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     let options = match Options::read(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(error) => {
-            eprintln!("{error}\nusage: frames [--minutes N] [--seed N] [--whole]");
+            eprintln!("{error}\nusage: frames [--minutes N] [--seed N] [--whole] [--alone]");
             return ExitCode::FAILURE;
         }
     };
@@ -46,7 +46,11 @@ fn main() -> ExitCode {
     describe(&table, &options);
     let frames = (options.minutes * 60.0 / FRAME.as_secs_f64()).round() as u32;
     let (punctual, verdict) = with_punctual(&table, frames, options.whole);
-    let rows = [("punctual", punctual), ("clokwerk", with_clokwerk(&table, frames)), ("plain loop", by_hand(&table, frames))];
+    let mut rows = vec![("punctual", punctual)];
+    if !options.alone {
+        rows.push(("clokwerk", with_clokwerk(&table, frames)));
+        rows.push(("plain loop", by_hand(&table, frames)));
+    }
     print_table(&rows, &verdict);
     verdict.print();
     if verdict.off == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -59,17 +63,20 @@ struct Options {
     seed: u64,
     /// Whether punctual, too, runs the long jobs in one piece.
     whole: bool,
+    /// Whether the others are left out.
+    alone: bool,
 }
 
 impl Options {
     fn read(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-        let mut options = Options { minutes: 1.0, seed: 1, whole: false };
+        let mut options = Options { minutes: 1.0, seed: 1, whole: false, alone: false };
         while let Some(arg) = args.next() {
             let mut value = || args.next().ok_or(format!("`{arg}` wants a number"));
             match arg.as_str() {
                 "--minutes" => options.minutes = number(&value()?)?,
                 "--seed" => options.seed = number(&value()?)?,
                 "--whole" => options.whole = true,
+                "--alone" => options.alone = true,
                 _ => return Err(format!("`{arg}` is not known")),
             }
         }
