@@ -217,6 +217,20 @@ fn quiet() {
     });
 }
 
+/// Worlds beyond the usual ten thousand in which the scheduler, the model or a law was once wrong.
+const ONCE_WRONG: [u64; 9] = [38_827, 57_352, 87_015, 117_400, 193_950, 297_293, 439_508, 834_931, 855_379];
+
+#[test]
+fn what_was_once_wrong_is_right() {
+    quiet();
+    for seed in ONCE_WRONG {
+        let plan = draw::plan(seed);
+        if let Err(difference) = live(&plan) {
+            panic!("{}", report(seed, &plan, &difference));
+        }
+    }
+}
+
 #[test]
 fn scheduler_and_model_agree() {
     quiet();

@@ -266,6 +266,9 @@ impl<C> Table<C> {
     pub(super) fn pause(&mut self, id: JobId) -> bool {
         let now = self.watch.last().elapsed;
         let Some(job) = self.get_mut(id) else { return false };
+        if job.paused {
+            return true;
+        }
         job.paused = true;
         job.let_go_of_block();
         let limits = job.rules.clone();
