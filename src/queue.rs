@@ -37,20 +37,30 @@ impl Queue {
         self.places.get(slot as usize).is_some_and(|place| *place != ABSENT)
     }
 
-    /// The entries that are due by an instant, `most` of them at most: only those are looked at, and their children.
-    fn due(&self, by: i64, most: usize) -> Vec<u32> {
-        let mut found = Vec::new();
-        let mut open = vec![0];
-        while let Some(place) = open.pop().filter(|_| found.len() < most) {
-            if let Some((_, slot)) = self.heap.get(place).filter(|(rank, _)| rank.due <= by) {
-                found.push(*slot);
-                open.extend(place * CHILDREN + 1..=place * CHILDREN + CHILDREN);
+    /// The entries that are due by an instant, in no order: only those are looked at, and their children.
+    fn due(&self, by: i64) -> impl Iterator<Item = u32> {
+        let mut next = Some(0);
+        std::iter::from_fn(move || {
+            while let Some(place) = next {
+                let found = self.heap.get(place).filter(|(rank, _)| rank.due <= by);
+                next = if found.is_some() { Some(place * CHILDREN + 1) } else { Self::beyond(place) };
+                if let Some((_, slot)) = found {
+                    return Some(*slot);
+                }
             }
-        }
-        found
+            None
+        })
     }
 
-    #[cfg(test)]
+    /// The place after one and all that stand below it, if every place is visited before those below it.
+    fn beyond(mut place: usize) -> Option<usize> {
+        while place % CHILDREN == 0 {
+            // The last child of its parent, or the root.
+            place = place.checked_sub(1)? / CHILDREN;
+        }
+        Some(place + 1)
+    }
+
     fn rank_of(&self, slot: u32) -> Option<Rank> {
         let place = *self.places.get(slot as usize)?;
         self.heap.get(place as usize).map(|(rank, _)| *rank)
@@ -164,10 +174,14 @@ impl Timeline {
         self.plain.contains(slot) || self.due.contains(slot)
     }
 
-    pub(crate) fn due(&self, by: i64, most: usize) -> Vec<u32> {
-        let mut due = self.plain.due(by, most);
-        due.append(&mut self.due.due(by, most));
-        due
+    /// Those that are due by an instant, in no order.
+    pub(crate) fn due(&self, by: i64) -> impl Iterator<Item = u32> {
+        self.plain.due(by).chain(self.due.due(by))
+    }
+
+    pub(crate) fn is_due(&self, slot: u32, by: i64) -> bool {
+        let rank = self.plain.rank_of(slot).or_else(|| self.due.rank_of(slot));
+        rank.is_some_and(|rank| rank.due <= by)
     }
 
     /// Puts a slot in, or moves it, or takes it out.
@@ -204,8 +218,10 @@ mod tests {
             }
             let first = model.iter().map(|(slot, rank)| (*rank, *slot)).min();
             assert_eq!(queue.first(), first, "step {step}");
-            let due = model.values().filter(|rank| rank.due <= 20).count();
-            assert_eq!(queue.due(20, 5).len(), due.min(5), "step {step}");
+            let mut due: Vec<u32> = queue.due(20).collect();
+            due.sort_unstable();
+            let expected: Vec<u32> = model.iter().filter(|(_, rank)| rank.due <= 20).map(|(slot, _)| *slot).collect();
+            assert_eq!(due, expected, "step {step}");
             assert_eq!(queue.rank_of(slot), model.get(&slot).copied(), "step {step}");
         }
     }

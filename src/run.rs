@@ -122,6 +122,12 @@ impl Signals {
     #[must_use]
     pub(crate) fn stop(&self) -> Option<Waker> {
         self.stop.store(true, Ordering::Release);
+        self.take_waker()
+    }
+
+    /// Whom to wake, who is not woken any more.
+    #[must_use]
+    pub(crate) fn take_waker(&self) -> Option<Waker> {
         self.waker.lock().take()
     }
 

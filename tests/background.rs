@@ -230,9 +230,10 @@ fn what_an_executor_drops_or_breaks_is_a_lost_run_and_the_next_goes_out() {
 #[test]
 fn in_the_background_a_panic_a_yield_and_a_cancel_do_as_elsewhere() {
     let world = World::new();
-    let note = world.note();
+    let (note, clock) = (world.note(), world.clock.clone());
     let job = world.scheduler.every(1).hour().background().do_with(move |run| {
         note(&format!("{}.{}", run.attempt(), run.turn()));
+        clock.advance(Duration::from_secs(1));
         match run.turn() {
             0 => Outcome::Yield,
             1 => Outcome::Cancel,
@@ -246,7 +247,9 @@ fn in_the_background_a_panic_a_yield_and_a_cancel_do_as_elsewhere() {
         world.held.run_all();
     }
     assert_eq!(world.noted(), "1.0 1.1");
-    assert_eq!((job.unwrap().stats().runs, panics.stats().panics, world.scheduler.len()), (1, 1, 1));
+    let job = job.unwrap();
+    assert_eq!(job.last_run().unwrap().took, 2 * Duration::from_secs(1), "of both its turns");
+    assert_eq!((job.stats().runs, panics.stats().panics, world.scheduler.len()), (1, 1, 1));
 }
 
 #[test]

@@ -373,3 +373,31 @@ fn an_observer_may_shut_down_and_register_from_within() {
     world.clock.suspend(HOUR);
     assert_eq!(world.polled(), "0");
 }
+
+#[test]
+fn a_waker_that_asks_the_scheduler_when_it_is_dropped() {
+    /// A host's waker, which has its own idea of what to do when nobody needs it any more.
+    struct Wakes(WeakScheduler, Arc<AtomicBool>);
+    impl std::task::Wake for Wakes {
+        fn wake(self: Arc<Self>) {}
+    }
+    impl Drop for Wakes {
+        fn drop(&mut self) {
+            // Under the lock of the scheduler this would wait for itself.
+            let asked = self.0.upgrade().map(|scheduler| scheduler.len());
+            self.1.fetch_or(asked.is_some(), Ordering::Relaxed);
+        }
+    }
+    let world = World::new();
+    let (weak, dropped) = (world.scheduler.downgrade(), Arc::new(AtomicBool::new(false)));
+    let seen = dropped.clone();
+    let spawn = move |mut future: punctual::JobFuture| {
+        let waker = Arc::new(Wakes(weak.clone(), seen.clone())).into();
+        let _ = std::pin::Pin::new(&mut future).poll(&mut std::task::Context::from_waker(&waker));
+    };
+    let fails = |_| async { Err::<(), _>("an error") };
+    let job = world.scheduler.every(1).hour().retry(1).backoff(Backoff::constant(SECOND)).do_future(spawn, fails).unwrap();
+    let _ = (world.after(HOUR), world.polled(), world.after(SECOND), world.polled());
+    assert_eq!((job.stats().retries, job.stats().errors), (1, 1));
+    assert!(dropped.load(Ordering::Relaxed));
+}

@@ -88,7 +88,7 @@ impl Away {
 
     fn come_back(&mut self, how: How) {
         let Some(home) = self.home.take() else { return };
-        drop_quietly(self.value.take());
+        drop_quietly((self.value.take(), self.view.signals.take_waker()));
         let ended = self.clock.monotonic();
         let began = self.view.signals.began();
         let waited = began.map_or(Duration::ZERO, |began| began.saturating_sub(self.handed));

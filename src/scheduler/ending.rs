@@ -4,17 +4,16 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{Followed, Inline, Live, On, State, Waiting};
+use super::entry::{Attempt, Followed, Inline, Live, On, State, Waiting};
 use super::plan::Scale;
 use super::run::Value;
-use super::step::Attempt;
 use super::table::{AFTER_ALL_JOBS, Departed, Table};
 use crate::clock::Now;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::id::JobId;
 use crate::job::{LastRun, RunEnd};
 use crate::policy::{Due, Missed, Overlap};
-use crate::run::RunFacts;
+use crate::run::{RunFacts, RunView};
 use crate::schedule::{from_nanos, to_nanos};
 
 /// Of runs to follow no more wait than this, unless the job says otherwise.
@@ -22,7 +21,7 @@ const MOST_TO_FOLLOW: usize = 1000;
 
 /// How a run ended.
 pub(super) struct End {
-    pub(super) attempt: Attempt,
+    pub(super) attempt: Box<Attempt>,
     pub(super) end: RunEnd,
     /// What it returned, if it went well; what was wrong, if not.
     pub(super) value: Option<Value>,
@@ -39,10 +38,8 @@ impl<C> Table<C> {
     pub(super) fn called_back(&mut self, id: JobId, body: Inline<C>, attempt: &Attempt, goes_on: bool) -> Option<Inline<C>> {
         let there = self.get(id).is_some();
         if !(goes_on && there) {
-            if let Some(rules) = attempt.rules.clone() {
-                let now = self.watch.last().elapsed;
-                self.give_back(&rules.limits, true, now);
-            }
+            let now = self.watch.last().elapsed;
+            self.give_back(attempt.limits(), true, now);
         }
         let Some(job) = self.get_mut(id) else { return Some(body) };
         job.body = Some(super::entry::Body::Inline(body));
@@ -51,7 +48,7 @@ impl<C> Table<C> {
     }
 
     /// A run has more to do, from an instant of elapsed time on.
-    pub(super) fn yielded(&mut self, id: JobId, attempt: Attempt, again: i64) {
+    pub(super) fn yielded(&mut self, id: JobId, attempt: Box<Attempt>, again: i64) {
         self.turns += 1;
         let order = AFTER_ALL_JOBS + self.turns;
         self.goes_on(id, attempt, State::Yielded { again, order });
@@ -61,15 +58,15 @@ impl<C> Table<C> {
     pub(super) fn failed(
         &mut self,
         id: JobId,
-        mut attempt: Attempt,
+        mut attempt: Box<Attempt>,
         failure: Failure,
         wait: i64,
         ended: i64,
-    ) -> Option<(Attempt, Failure)> {
+    ) -> Option<(Box<Attempt>, Failure)> {
         if self.closed || self.get(id).is_none() {
             return Some((attempt, failure));
         }
-        let facts = &attempt.facts;
+        let facts = &attempt.view.facts;
         let (name, due, next) = (facts.name.clone(), facts.due, facts.attempt.saturating_add(1));
         self.tell(|_| Event::Retried { id, name, due, attempt: next, wait: Duration::from_nanos(wait.unsigned_abs()) });
         attempt.ends = None;
@@ -78,7 +75,7 @@ impl<C> Table<C> {
         None
     }
 
-    fn goes_on(&mut self, id: JobId, attempt: Attempt, state: State) {
+    fn goes_on(&mut self, id: JobId, attempt: Box<Attempt>, state: State) {
         if self.get(id).is_none() {
             // It was cancelled meanwhile: there is no further turn.
             let ended = self.watch.last().elapsed;
@@ -87,10 +84,8 @@ impl<C> Table<C> {
         }
         self.serial += 1;
         let serial = self.serial;
-        let Attempt { facts, after, started, took, ends, .. } = attempt;
-        let live = Live { serial, facts, after, started, took, ends, state };
         if let Some(job) = self.get_mut(id) {
-            job.live.push(live);
+            job.live.push(Live { serial, attempt, state });
         }
         self.hold(id);
     }
@@ -115,19 +110,16 @@ impl<C> Table<C> {
     }
 
     /// Takes a run out that goes on.
-    fn drawn(&mut self, id: JobId, place: usize, now: Now) -> Option<(Attempt, State)> {
-        let job = self.get_mut(id)?;
-        let live = job.live.swap_remove(place);
-        let rules = job.rules.clone();
-        self.let_go(&live, rules.as_ref().map_or(&[], |rules| &rules.limits), now);
-        let Live { facts, after, started, took, ends, state, .. } = live;
-        Some((Attempt { facts, after, started, took, ends, rules }, state))
+    fn drawn(&mut self, id: JobId, place: usize, now: Now) -> Option<(Box<Attempt>, State)> {
+        let live = self.get_mut(id)?.live.swap_remove(place);
+        self.let_go(&live, now);
+        Some((live.attempt, live.state))
     }
 
     /// A run is over: it is counted, those that follow are set off, and its job goes on or leaves.
     #[inline]
     pub(super) fn finish(&mut self, end: End) {
-        let (id, cancels) = (end.attempt.facts.id, end.cancels);
+        let (id, cancels) = (end.attempt.view.facts.id, end.cancels);
         self.record(end);
         if cancels {
             self.remove(id, RemoveReason::ByItself);
@@ -139,18 +131,17 @@ impl<C> Table<C> {
     #[inline]
     fn record(&mut self, end: End) {
         let End { attempt, end, value, failure, cancels, ended } = end;
-        let Attempt { facts, after, started, took, rules, .. } = attempt;
-        self.after.followed.extend(after);
-        let id = facts.id;
+        let Attempt { view: RunView { facts, .. }, started, took, .. } = &*attempt;
+        let (id, took) = (facts.id, *took);
         if self.observed {
             self.after.events.push(Event::Ended { run: facts.clone(), end, took });
         }
-        let (late, folded, attempt) = (facts.late, facts.folded, facts.attempt);
+        let (late, folded, number) = (facts.late, facts.folded, facts.attempt);
         let (due, first_missed) = (facts.due, facts.first_missed);
-        let last = LastRun { due, first_missed, started: from_nanos(started), took, late, folded, attempt, end };
+        let last = LastRun { due, first_missed, started: from_nanos(*started), took, late, folded, attempt: number, end };
         let now = self.watch.last();
         let Some(job) = self.get_mut(id) else {
-            self.after.rules.extend(rules);
+            self.after.attempts.push(attempt);
             return self.record_of_departed(id, last);
         };
         job.stats.count(&last);
@@ -177,10 +168,9 @@ impl<C> Table<C> {
             job.failures
         };
         let failures = job.failures;
-        let pauses = bad && rules.as_ref().and_then(|rules| rules.pause_after).is_some_and(|most| failures >= most);
-        let goes_on = counts_anew || !job.waiting.is_empty() || !job.live.is_empty() || rules.is_some();
+        let pauses = bad && attempt.rules.as_ref().and_then(|rules| rules.pause_after).is_some_and(|most| failures >= most);
+        let goes_on = counts_anew || !job.waiting.is_empty() || !job.live.is_empty() || attempt.rules.is_some();
         let goes_on = goes_on || job.plan.as_ref().is_some_and(|plan| matches!(plan.missed, Missed::RunAll { .. }));
-        let name = facts.name.clone();
         if !job.followers.is_empty() {
             let followers = std::mem::take(&mut job.followers);
             let mut effect = Effect {
@@ -188,7 +178,7 @@ impl<C> Table<C> {
                 value,
                 failure,
                 last: last.clone(),
-                facts: Arc::new(RunFacts { follows: Vec::new(), ..facts }),
+                facts: Arc::new(RunFacts { follows: Vec::new(), ..attempt.view.facts.clone() }),
                 ended,
                 told: [None, None],
             };
@@ -201,10 +191,16 @@ impl<C> Table<C> {
         }
         let Some(job) = self.get_mut(id) else { return };
         job.last = Some(last);
+        let pauses = pauses && !job.paused;
+        let name = attempt.view.facts.name.clone();
+        // What its job holds too may go here.
+        if attempt.after.is_some() {
+            self.after.attempts.push(attempt);
+        }
         if cancels {
             return;
         }
-        if pauses && !job.paused {
+        if pauses {
             self.pause(id);
             self.tell(|_| Event::Paused { id, name, failures });
         }

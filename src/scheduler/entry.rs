@@ -14,7 +14,7 @@ use crate::id::JobId;
 use crate::job::{Blocked, Epitaph, JobSnapshot, LastRun, Stats};
 use crate::policy::{Backoff, Due, Missed, Overlap};
 use crate::queue::Rank;
-use crate::run::{LateBy, RunFacts, Signals};
+use crate::run::{LateBy, RunFacts, RunView, Signals};
 use crate::schedule::{Schedule, Zone, from_nanos, length};
 
 /// What a job on the polling thread does, given the value of the run that it follows.
@@ -116,16 +116,22 @@ pub(super) struct Job<C> {
     pub(super) signals: Arc<Signals>,
 }
 
-/// A run between two calls, or in the background.
-pub(super) struct Live {
-    pub(super) serial: u64,
-    pub(super) facts: RunFacts,
+/// An attempt at a run, from its start to its end. While it is called on the polling thread it is out of the table.
+pub(super) struct Attempt {
+    pub(super) view: RunView,
     pub(super) after: Option<Followed>,
-    /// When its attempt started, by the wall clock, and how long its turns took.
+    /// When it started, by the wall clock, and how long the turns took that it has had.
     pub(super) started: i64,
     pub(super) took: Duration,
     /// Until when it has time, in elapsed time.
     pub(super) ends: Option<i64>,
+    pub(super) rules: Option<Arc<Rules>>,
+}
+
+/// A run between two calls, or in the background.
+pub(super) struct Live {
+    pub(super) serial: u64,
+    pub(super) attempt: Box<Attempt>,
     pub(super) state: State,
 }
 
@@ -135,7 +141,7 @@ pub(super) enum State {
         again: i64,
         order: u64,
     },
-    Away(Arc<Signals>),
+    Away,
     /// An attempt failed so, and the next one begins from this instant of elapsed time on.
     Again {
         again: i64,
@@ -207,6 +213,12 @@ pub(super) struct Unrun {
     pub(super) since: i64,
     pub(super) until: i64,
     pub(super) because: DropReason,
+}
+
+impl Attempt {
+    pub(super) fn limits(&self) -> &[LimitId] {
+        self.rules.as_ref().map_or(&[], |rules| &rules.limits)
+    }
 }
 
 impl BlockedBy {
@@ -342,7 +354,7 @@ impl<C> Job<C> {
         let mut first: Option<(i64, u64)> = None;
         let mut offer = |at: i64, order: u64| first = Some(first.map_or((at, order), |first| first.min((at, order))));
         for live in &self.live {
-            if let Some(ends) = live.ends {
+            if let Some(ends) = live.attempt.ends {
                 offer(ends, self.id.order);
             }
             match live.state {
@@ -414,11 +426,9 @@ impl<C> Job<C> {
         let soon = soon.map(|(at, _)| at.saturating_add(now.ahead()));
         let next_run = [soon, self.scheduled_unblocked().map(wall)].into_iter().flatten().min();
         let retrying = self.live.iter().find(|live| matches!(live.state, State::Again { .. }));
-        let retrying = retrying.map(|live| live.facts.attempt.saturating_add(1));
-        let signals = self.live.iter().rev().find_map(|live| match &live.state {
-            State::Away(signals) => Some(signals),
-            _ => None,
-        });
+        let retrying = retrying.map(|live| live.attempt.view.facts.attempt.saturating_add(1));
+        let away = self.live.iter().rev().find(|live| matches!(live.state, State::Away));
+        let signals = away.map_or(&self.signals, |live| &live.attempt.view.signals);
         JobSnapshot {
             id: self.id,
             name: self.name.clone(),
@@ -433,7 +443,7 @@ impl<C> Job<C> {
             running: self.is_running(),
             retrying,
             held_back: self.block.as_ref().map(|block| block.by.told(limit_name)),
-            progress: signals.unwrap_or(&self.signals).progress(),
+            progress: signals.progress(),
         }
     }
 }

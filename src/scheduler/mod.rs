@@ -55,7 +55,7 @@ use entry::Job;
 use limits::Allows;
 use observe::{Observer, Subscription};
 use plan::{Plan, Scale};
-use table::{After, Table};
+use table::Table;
 use wait::Alarm;
 
 /// A set of jobs and their due times, run by the host's own loop.
@@ -321,14 +321,9 @@ impl<C> Shared<C> {
             (result, after, table.news != news)
         };
         if let Some(after) = after {
-            after.jobs.into_iter().for_each(drop_quietly);
-            after.runs.into_iter().for_each(drop_quietly);
-            after.followed.into_iter().for_each(drop_quietly);
-            after.failures.into_iter().for_each(drop_quietly);
-            after.rules.into_iter().for_each(drop_quietly);
-            after.wakers.into_iter().for_each(|waker| drop_quietly(catch_unwind(AssertUnwindSafe(|| waker.wake()))));
-            self.tell(&after.events);
-            for (id, plan, from) in after.asks {
+            let (events, asks) = after.wake_and_drop();
+            self.tell(&events);
+            for (id, plan, from) in asks {
                 self.ask(id, plan, from, false);
             }
         }
@@ -565,13 +560,7 @@ impl<C> Drop for Shared<C> {
     fn drop(&mut self) {
         let table = self.table.get_mut();
         table.close();
-        let After { jobs, runs, followed, failures, rules, wakers, events, asks } = std::mem::take(&mut table.after);
-        wakers.into_iter().for_each(|waker| drop_quietly(catch_unwind(AssertUnwindSafe(|| waker.wake()))));
-        jobs.into_iter().for_each(drop_quietly);
-        runs.into_iter().for_each(drop_quietly);
-        followed.into_iter().for_each(drop_quietly);
-        failures.into_iter().for_each(drop_quietly);
-        rules.into_iter().for_each(drop_quietly);
+        let (events, asks) = std::mem::take(&mut table.after).wake_and_drop();
         events.into_iter().for_each(drop_quietly);
         asks.into_iter().for_each(drop_quietly);
         for job in table.take_jobs() {

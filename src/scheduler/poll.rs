@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::away::{Away, Home, How, Returned};
 use super::ending::End;
-use super::entry::{Inline, Live};
+use super::entry::{Attempt, Inline};
 use super::run::{Called, Value};
-use super::step::{Attempt, Call, HandOver, Moment, Step, TimedOut};
+use super::step::{Call, HandOver, Moment, Step, TimedOut};
 use super::{Run, Scheduler, Shared, drop_quietly, message};
 use crate::clock::Now;
 use crate::event::{Event, Failure, FailureKind, RemoveReason};
 use crate::id::JobId;
 use crate::job::RunEnd;
-use crate::run::{LateBy, Outcome, RunView, TimeLimit};
+use crate::run::{LateBy, Outcome, TimeLimit};
 use crate::schedule::{from_nanos, length, mix};
 use crate::sync::atomic::Ordering;
 
@@ -306,32 +306,33 @@ impl<'a, C: 'static> Poll<'a, C> {
                 table.lateness.add(waited, LateBy::Pool);
             }
             table.limits.room_may_be_free();
-            let live = table.get_mut(id).and_then(|job| {
+            let attempt = table.get_mut(id).and_then(|job| {
                 let place = job.live.iter().position(|live| live.serial == serial)?;
-                Some((job.live.swap_remove(place), job.rules.clone()))
+                Some(job.live.swap_remove(place).attempt)
             });
             // A run that has more to do keeps what it holds.
-            if !(yields && live.is_some()) {
+            if !(yields && attempt.is_some()) {
                 table.give_back(&errand.limits, true, now.elapsed);
             }
             table.let_on(super::limits::ROOM, now.elapsed);
-            let Some((live, rules)) = live else {
+            let Some(mut attempt) = attempt else {
                 table.tell(|_| Event::Stray { id, name: errand.name.clone(), took });
                 return Some((how, ended, errand, None));
             };
-            let Live { mut facts, after, started, ends, .. } = live;
-            let mut ends = ends.or(errand.ends);
+            attempt.ends = attempt.ends.or(errand.ends);
+            attempt.took = attempt.took.saturating_add(took);
+            let facts = &mut attempt.view.facts;
             if facts.turn == 0 && yields {
                 // Its time counts from its real beginning.
                 let ago = now.monotonic.saturating_sub(length(ended.saturating_sub(took)));
                 let began = now.elapsed.saturating_sub(ago);
-                let limit = rules.as_ref().and_then(|rules| rules.timeout);
-                ends = limit.map(|limit| began.saturating_add(length(limit)));
+                let limit = attempt.rules.as_ref().and_then(|rules| rules.timeout);
+                attempt.ends = limit.map(|limit| began.saturating_add(length(limit)));
             }
             facts.turn = facts.turn.saturating_add(u32::from(yields));
             facts.late = facts.late.saturating_add(waited);
             table.requeue(id);
-            Some((how, ended, errand, Some(Attempt { facts, after, started, took, ends, rules })))
+            Some((how, ended, errand, Some(attempt)))
         });
         let Some((how, ended, errand, attempt)) = taken else { return };
         drop_quietly(errand);
@@ -369,7 +370,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             }
             Step::Call(call) => self.call(call, host),
             Step::HandOver(hand_over) => self.hand_over(*hand_over),
-            Step::TimedOut(timed_out) => self.timed_out(*timed_out),
+            Step::TimedOut(timed_out) => self.timed_out(timed_out),
             Step::AskSchedule { id, plan, due } => match catch_unwind(AssertUnwindSafe(|| plan.decide(due, self.now))) {
                 Ok(verdict) => {
                     let moment = self.moment();
@@ -407,42 +408,38 @@ impl<'a, C: 'static> Poll<'a, C> {
 
     fn call(&mut self, call: Call<C>, host: &mut C) {
         let shared = self.shared();
-        let Call { mut body, signals, attempt, merged } = call;
-        let Attempt { facts, after, started, took: before, ends, rules } = attempt;
-        let id = facts.id;
+        let Call { mut body, mut attempt, merged } = call;
+        let id = attempt.view.facts.id;
         let began = self.read;
-        let limit = ends.map(|ends| {
+        attempt.view.limit = attempt.ends.map(|ends| {
             let left = Duration::from_nanos(ends.saturating_sub(self.elapsed_at(began)).max(0).unsigned_abs());
             TimeLimit { clock: shared.clock.clone(), ends: began.saturating_add(left) }
         });
-        let view = RunView { facts, signals, limit };
-        let followed = after.as_ref().and_then(|after| after.value.clone());
-        let mut run = Run { view: &view, host, scheduler: self.scheduler, budget_ends: self.budget_ends };
+        let followed = attempt.after.as_ref().and_then(|after| after.value.clone());
+        let mut run = Run { view: &attempt.view, host, scheduler: self.scheduler, budget_ends: self.budget_ends };
         let called = catch_unwind(AssertUnwindSafe(|| body(&mut run, followed)));
         let ended = shared.clock.monotonic();
-        let took = before + ended.saturating_sub(began);
+        attempt.took = attempt.took.saturating_add(ended.saturating_sub(began));
         self.read = ended;
         self.moved = true;
         self.tick.ran += 1;
         self.tick.merged += usize::from(merged);
-        let RunView { mut facts, .. } = view;
         let ending = match called {
             Ok(called) => Ending::of(called),
             Err(payload) => Ending::Failed(FailureKind::Panic(message(payload))),
         };
         let goes_on = matches!(ending, Ending::Yield);
         if goes_on {
-            facts.turn = facts.turn.saturating_add(1);
+            attempt.view.facts.turn = attempt.view.facts.turn.saturating_add(1);
         }
         let over = self.budget_ends.and_then(|end| ended.checked_sub(end)).filter(|by| !by.is_zero());
         if let Some(by) = over {
             self.tick.overran = Some(Overrun { id, by });
         }
-        let late = ends.is_some_and(|ends| !goes_on && self.elapsed_at(ended) > ends);
-        let attempt = Attempt { facts, after, started, took, ends, rules };
+        let late = attempt.ends.is_some_and(|ends| !goes_on && self.elapsed_at(ended) > ends);
         if over.is_some() || late {
             let limit = attempt.rules.as_ref().and_then(|rules| rules.timeout).filter(|_| late);
-            let (name, due) = (attempt.facts.name.clone(), attempt.facts.due);
+            let (name, due) = (attempt.view.facts.name.clone(), attempt.view.facts.due);
             let overran = over.map(|by| Event::Overran { id, name: name.clone(), by });
             let timed_out = limit.map(|limit| Event::TimedOut { id, name, due, limit });
             shared.with(|table| overran.into_iter().chain(timed_out).for_each(|event| table.tell(|_| event)));
@@ -453,10 +450,10 @@ impl<'a, C: 'static> Poll<'a, C> {
 
     fn hand_over(&mut self, hand_over: HandOver) {
         let shared = self.shared();
-        let HandOver { id, serial, launcher, signals, facts, value, timeout, merged, origin, before } = hand_over;
+        let HandOver { id, serial, launcher, view, value, timeout, merged, origin, before } = hand_over;
         let home: Arc<dyn Home> = self.scheduler.0.clone();
         let away = Away {
-            view: RunView { facts: facts.clone(), signals, limit: None },
+            view: view.clone(),
             value,
             timeout,
             clock: shared.clock.clone(),
@@ -480,7 +477,7 @@ impl<'a, C: 'static> Poll<'a, C> {
                 self.tick.merged += usize::from(merged);
                 self.moved = true;
                 shared.with(|table| {
-                    table.announce(&facts);
+                    table.announce(&view.facts);
                     // There may be room for more.
                     table.let_on(super::limits::ROOM, now.elapsed);
                 });
@@ -491,7 +488,8 @@ impl<'a, C: 'static> Poll<'a, C> {
 
     fn timed_out(&mut self, timed_out: TimedOut) {
         let TimedOut { attempt, limit } = timed_out;
-        let (id, name, due) = (attempt.facts.id, attempt.facts.name.clone(), attempt.facts.due);
+        let facts = &attempt.view.facts;
+        let (id, name, due) = (facts.id, facts.name.clone(), facts.due);
         self.shared().with(|table| table.tell(|_| Event::TimedOut { id, name, due, limit }));
         let now = self.now.elapsed;
         self.conclude(attempt, Ending::Failed(FailureKind::TimedOut(limit)), now, None);
@@ -502,9 +500,9 @@ impl<'a, C: 'static> Poll<'a, C> {
     ///
     /// One that was called on this thread brings what was called back, in the same hold of the lock.
     #[inline]
-    fn conclude(&mut self, attempt: Attempt, ending: Ending, ended: i64, mut called: Option<Inline<C>>) {
+    fn conclude(&mut self, mut attempt: Box<Attempt>, ending: Ending, ended: i64, mut called: Option<Inline<C>>) {
         let shared = self.shared();
-        let id = attempt.facts.id;
+        let id = attempt.view.facts.id;
         let (end, value, cancels, kind) = match ending {
             Ending::Yield => {
                 let orphan = shared.with(|table| {
@@ -521,10 +519,9 @@ impl<'a, C: 'static> Poll<'a, C> {
             Ending::Failed(kind) => (kind.end(), None, false, Some(kind)),
         };
         let mut failure = None;
-        let mut attempt = attempt;
         if let Some(kind) = kind {
             self.tick.failed += 1;
-            let facts = &attempt.facts;
+            let facts = &attempt.view.facts;
             let told = Failure { id, name: facts.name.clone(), due: facts.due, attempt: facts.attempt, kind };
             let wait = self.wait_before_next(&attempt, &told);
             if shared.watched.load(Ordering::Relaxed) {
@@ -569,16 +566,17 @@ impl<'a, C: 'static> Poll<'a, C> {
     /// How long a run that failed waits before it is tried again, if it is.
     fn wait_before_next(&self, attempt: &Attempt, failure: &Failure) -> Option<i64> {
         let rules = attempt.rules.as_ref()?;
-        let retry = rules.retry.as_ref().filter(|retry| attempt.facts.attempt <= retry.most)?;
+        let retry = rules.retry.as_ref().filter(|retry| attempt.view.facts.attempt <= retry.most)?;
         if let Some(only) = &retry.only {
             // One that panics says nothing for another attempt.
             if !catch_unwind(AssertUnwindSafe(|| only(failure))).unwrap_or(false) {
                 return None;
             }
         }
-        let failed = attempt.facts.attempt;
-        let due = attempt.facts.due.timestamp_nanos_opt().unwrap_or_default().unsigned_abs();
-        let draw = mix(mix(mix(self.shared().seed, attempt.facts.id.order), due), failed.into());
+        let facts = &attempt.view.facts;
+        let failed = facts.attempt;
+        let due = facts.due.timestamp_nanos_opt().unwrap_or_default().unsigned_abs();
+        let draw = mix(mix(mix(self.shared().seed, facts.id.order), due), failed.into());
         Some(retry.backoff.wait(failed, draw))
     }
 

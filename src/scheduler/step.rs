@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::away::Launcher;
-use super::entry::{BlockedBy, Body, Condition, Followed, Inline, Job, Live, Rules, State, Waiting};
+use super::entry::{Attempt, BlockedBy, Body, Condition, Followed, Inline, Job, Live, State, Waiting};
 use super::limits::{LimitId, ROOM};
 use super::plan::Plan;
 use super::run::Value;
@@ -20,7 +20,7 @@ use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::id::JobId;
 use crate::policy::{Due, Overlap, Verdict};
 use crate::queue::Rank;
-use crate::run::{LateBy, RunFacts, Signals};
+use crate::run::{LateBy, RunFacts, RunView};
 use crate::schedule::{from_nanos, length, to_nanos};
 
 /// While a condition does not hold it is asked once a second.
@@ -50,7 +50,6 @@ impl Moment {
 }
 
 /// What comes next of the jobs that are due.
-#[expect(clippy::large_enum_variant, reason = "the largest is the usual one, and a box for it would be an allocation a run")]
 pub(super) enum Step<C> {
     Nothing,
     /// So much was looked at without a run that the budget is to be asked.
@@ -60,7 +59,7 @@ pub(super) enum Step<C> {
     /// A run in the background.
     HandOver(Box<HandOver>),
     /// Its time is up.
-    TimedOut(Box<TimedOut>),
+    TimedOut(TimedOut),
     /// Its schedule holds code of the user's own, so the lock is given up while it is asked.
     AskSchedule {
         id: JobId,
@@ -76,22 +75,9 @@ pub(super) enum Step<C> {
     },
 }
 
-/// An attempt at a run, as it is taken out of the table and goes back when it has ended.
-pub(super) struct Attempt {
-    pub(super) facts: RunFacts,
-    pub(super) after: Option<Followed>,
-    /// When it started, by the wall clock, and how long the turns took that it has had.
-    pub(super) started: i64,
-    pub(super) took: Duration,
-    /// Until when it has time, in elapsed time.
-    pub(super) ends: Option<i64>,
-    pub(super) rules: Option<Arc<Rules>>,
-}
-
 pub(super) struct Call<C> {
     pub(super) body: Inline<C>,
-    pub(super) signals: Arc<Signals>,
-    pub(super) attempt: Attempt,
+    pub(super) attempt: Box<Attempt>,
     /// Whether it could have waited for other wake-ups, and did not have to.
     pub(super) merged: bool,
 }
@@ -100,8 +86,7 @@ pub(super) struct HandOver {
     pub(super) id: JobId,
     pub(super) serial: u64,
     pub(super) launcher: Launcher,
-    pub(super) signals: Arc<Signals>,
-    pub(super) facts: RunFacts,
+    pub(super) view: RunView,
     pub(super) value: Option<Value>,
     pub(super) timeout: Option<Duration>,
     /// Whether it could have waited for other wake-ups, and did not have to.
@@ -119,7 +104,7 @@ pub(super) struct Before {
 }
 
 pub(super) struct TimedOut {
-    pub(super) attempt: Attempt,
+    pub(super) attempt: Box<Attempt>,
     pub(super) limit: Duration,
 }
 
@@ -180,7 +165,7 @@ impl<C> Table<C> {
             return None;
         };
         let id = job.id;
-        let late = |live: &Live| live.ends.is_some_and(|ends| ends <= now.elapsed);
+        let late = |live: &Live| live.attempt.ends.is_some_and(|ends| ends <= now.elapsed);
         if let Some(place) = job.live.iter().position(late) {
             return self.time_out(id, place, moment);
         }
@@ -241,18 +226,18 @@ impl<C> Table<C> {
         let job = self.get_mut(id)?;
         let limit = job.rules.as_ref().and_then(|rules| rules.timeout)?;
         let live = &mut job.live[place];
-        if let State::Away(signals) = &live.state {
+        if let State::Away = live.state {
             let serial = live.serial;
             // Its time counts from the real beginning of its first turn.
-            let ran = signals.began().map_or(0, |began| now.monotonic.saturating_sub(length(began)));
-            if live.facts.turn == 0 && ran < length(limit) {
-                live.ends = Some(now.elapsed.saturating_add(length(limit) - ran));
+            let ran = live.attempt.view.signals.began().map_or(0, |began| now.monotonic.saturating_sub(length(began)));
+            if live.attempt.view.facts.turn == 0 && ran < length(limit) {
+                live.attempt.ends = Some(now.elapsed.saturating_add(length(limit) - ran));
                 self.requeue(id);
                 return None;
             }
             if self.returned.iter().any(|returned| returned.serial == serial) {
                 // It has ended since the poll began.
-                let ends = self.get_mut(id)?.live[place].ends.take();
+                let ends = self.get_mut(id)?.live[place].attempt.ends.take();
                 if let Some(errand) = self.away.get_mut(&serial) {
                     errand.ends = ends;
                 }
@@ -262,13 +247,13 @@ impl<C> Table<C> {
         }
         let job = self.get_mut(id)?;
         let live = job.live.swap_remove(place);
-        let rules = job.rules.clone();
-        self.let_go(&live, rules.as_ref().map_or(&[], |rules| &rules.limits), now);
+        self.let_go(&live, now);
         self.requeue(id);
-        let took = if matches!(live.state, State::Away(_)) { limit } else { live.took };
-        let Live { facts, after, started, ends, .. } = live;
-        let attempt = Attempt { facts, after, started, took, ends, rules };
-        Some(Step::TimedOut(Box::new(TimedOut { attempt, limit })))
+        let Live { mut attempt, state, .. } = live;
+        if matches!(state, State::Away) {
+            attempt.took = limit;
+        }
+        Some(Step::TimedOut(TimedOut { attempt, limit }))
     }
 
     /// The next turn of a run in steps.
@@ -280,8 +265,7 @@ impl<C> Table<C> {
             self.requeue(id);
             return None;
         }
-        let Live { facts, after, started, took, ends, .. } = job.live.swap_remove(place);
-        let attempt = Attempt { facts, after, started, took, ends, rules: job.rules.clone() };
+        let Live { attempt, .. } = job.live.swap_remove(place);
         if job.is_away() {
             return self.out(id, attempt, Origin::Turn, Before::default(), moment, false);
         }
@@ -305,15 +289,16 @@ impl<C> Table<C> {
             _ => return None,
         }
         let job = self.get_mut(id)?;
-        let Live { mut facts, after, state, .. } = job.live.swap_remove(place);
+        let Live { mut attempt, state, .. } = job.live.swap_remove(place);
         let State::Again { failure, .. } = state else { return None };
         job.stats.retries += 1;
         let held_by = job.held_by.take();
+        let facts = &mut attempt.view.facts;
         facts.attempt = facts.attempt.saturating_add(1);
         facts.turn = 0;
         facts.late = lateness(moment.wall(), to_nanos(&facts.due));
         facts.late_by = held_by.unwrap_or(LateBy::Retry);
-        self.begin(id, facts, after, Origin::Attempt(failure, again), moment, false)
+        self.begin(id, attempt, Origin::Attempt(failure, again), moment, false)
     }
 
     /// The first of those that wait.
@@ -364,8 +349,8 @@ impl<C> Table<C> {
             Some(after) => waiting.ready.max(after.ended).saturating_add(now.ahead()),
             None => due.due,
         };
-        let facts = self.facts(id, due, at, &after, held_by, moment)?;
-        self.begin(id, facts, after, Origin::Waiting(waiting), moment, false)
+        let attempt = self.attempt(id, due, at, after, held_by, moment)?;
+        self.begin(id, attempt, Origin::Waiting(waiting), moment, false)
     }
 
     /// Gives the runs that go on up, if the job's policy is that a new one takes their place.
@@ -465,9 +450,9 @@ impl<C> Table<C> {
         }
         let held_by = self.get_mut(id)?.held_by.take();
         let held_by = held_by.or_else(|| slack.then_some(LateBy::Slack));
-        let facts = self.facts(id, run, at, &None, held_by, moment)?;
+        let attempt = self.attempt(id, run, at, None, held_by, moment)?;
         let (due, edition) = (again?, self.get(id)?.edition);
-        self.begin(id, facts, None, Origin::Occurrence { due, last_due, edition }, moment, merged)
+        self.begin(id, attempt, Origin::Occurrence { due, last_due, edition }, moment, merged)
     }
 
     /// An occurrence came while earlier runs go on: it waits or is dropped.
@@ -541,18 +526,18 @@ impl<C> Table<C> {
         self.block(id, BlockedBy::Condition, Some(again), None, now);
     }
 
-    /// What is known of a run that begins, and was to begin at an instant of the wall clock: when it was due, its jitter added;
-    /// for one that follows, when the run before it ended.
+    /// The first attempt at a run that was to begin at an instant of the wall clock: when it was due, its jitter added; for one
+    /// that follows, when the run before it ended.
     #[inline]
-    fn facts(
+    fn attempt(
         &self,
         id: JobId,
         due: Due,
         at: i64,
-        after: &Option<Followed>,
+        after: Option<Followed>,
         held_by: Option<LateBy>,
         moment: Moment,
-    ) -> Option<RunFacts> {
+    ) -> Option<Box<Attempt>> {
         let now = moment.now;
         let before_poll = now.wall.saturating_sub(at);
         let late_by = held_by.unwrap_or(match () {
@@ -562,18 +547,23 @@ impl<C> Table<C> {
             () if now.stepped >= before_poll / 2 && now.stepped > 0 => LateBy::ClockStep,
             () => LateBy::Host,
         });
-        Some(RunFacts {
+        let job = self.get(id)?;
+        let instant = from_nanos(due.due);
+        let facts = RunFacts {
             id,
-            name: self.get(id)?.name.clone(),
-            due: from_nanos(due.due),
-            first_missed: from_nanos(due.first),
+            name: job.name.clone(),
+            due: instant,
+            first_missed: if due.first == due.due { instant } else { from_nanos(due.first) },
             late: lateness(moment.wall(), at),
             late_by,
             folded: due.folded,
             attempt: 1,
             turn: 0,
             follows: after.as_ref().map(|after| after.runs.clone()).unwrap_or_default(),
-        })
+        };
+        let view = RunView { facts, signals: job.signals.clone(), limit: None };
+        let (started, took, rules) = (moment.wall(), Duration::ZERO, job.rules.clone());
+        Some(Box::new(Attempt { view, after, started, took, ends: None, rules }))
     }
 
     /// Tells of an attempt that starts, and counts how late its run is.
@@ -600,15 +590,7 @@ impl<C> Table<C> {
 
     /// An attempt begins: it takes its limits, and a run counts.
     #[inline]
-    fn begin(
-        &mut self,
-        id: JobId,
-        facts: RunFacts,
-        after: Option<Followed>,
-        origin: Origin,
-        moment: Moment,
-        merged: bool,
-    ) -> Option<Step<C>> {
+    fn begin(&mut self, id: JobId, mut attempt: Box<Attempt>, origin: Origin, moment: Moment, merged: bool) -> Option<Step<C>> {
         let here = moment.elapsed();
         let job = self.get_mut(id)?;
         let before = Before { last_start: job.last_start, missed_until: job.missed_until };
@@ -618,18 +600,17 @@ impl<C> Table<C> {
             job.last_start = Some(here);
             job.missed_until = job.on_scale(moment.now);
         }
-        let timeout = job.rules.as_ref().and_then(|rules| rules.timeout);
-        let ends = timeout.map(|limit| here.saturating_add(length(limit)));
-        let (rules, away) = (job.rules.clone(), job.is_away());
-        if let Some(rules) = rules.as_ref().filter(|rules| !rules.limits.is_empty()) {
+        let away = job.is_away();
+        attempt.started = moment.wall();
+        if let Some(rules) = &attempt.rules {
+            attempt.ends = rules.timeout.map(|limit| here.saturating_add(length(limit)));
             self.limits.take(&rules.limits, here, moment.now.elapsed);
             rules.limits.iter().for_each(|limit| self.let_on(*limit, moment.now.elapsed));
         }
-        let attempt = Attempt { facts, after, started: moment.wall(), took: Duration::ZERO, ends, rules };
         if away {
             return self.out(id, attempt, origin, before, moment, merged);
         }
-        self.announce(&attempt.facts);
+        self.announce(&attempt.view.facts);
         let call = self.taken(id, attempt, merged);
         match origin {
             Origin::Occurrence { .. } | Origin::Turn => {}
@@ -646,36 +627,35 @@ impl<C> Table<C> {
     fn out(
         &mut self,
         id: JobId,
-        attempt: Attempt,
+        mut attempt: Box<Attempt>,
         origin: Origin,
         before: Before,
         moment: Moment,
         merged: bool,
     ) -> Option<Step<C>> {
-        let Attempt { facts, after, started, took, ends, rules } = attempt;
         let Some(Body::Away(launcher)) = &self.get(id)?.body else { return None };
         let launcher = launcher.clone();
         self.serial += 1;
         let serial = self.serial;
-        let signals: Arc<Signals> = Arc::default();
-        let limits = rules.as_ref().map(|rules| rules.limits.clone()).unwrap_or_default();
-        let name = facts.name.clone();
-        self.away.insert(serial, Errand { id, name, limits, signals: signals.clone(), ends: None });
+        attempt.view.signals = Arc::default();
+        let view = attempt.view.clone();
+        let rules = attempt.rules.as_ref();
+        let limits = rules.map(|rules| rules.limits.clone()).unwrap_or_default();
+        let errand = Errand { id, name: view.facts.name.clone(), limits, signals: view.signals.clone(), ends: None };
+        self.away.insert(serial, errand);
         // A first turn has its time from its real beginning, a later one what is left.
         let left = |ends: i64| Duration::from_nanos(ends.saturating_sub(moment.elapsed()).max(0).unsigned_abs());
-        let timeout = if facts.turn == 0 { rules.as_ref().and_then(|rules| rules.timeout) } else { ends.map(left) };
-        let value = after.as_ref().and_then(|after| after.value.clone());
-        let state = State::Away(signals.clone());
-        let live = Live { serial, facts: facts.clone(), after, started, took, ends, state };
-        self.get_mut(id)?.live.push(live);
+        let timeout = if view.facts.turn == 0 { rules.and_then(|rules| rules.timeout) } else { attempt.ends.map(left) };
+        let value = attempt.after.as_ref().and_then(|after| after.value.clone());
+        self.get_mut(id)?.live.push(Live { serial, attempt, state: State::Away });
         self.requeue(id);
-        let hand_over = HandOver { id, serial, launcher, signals, facts, value, timeout, merged, origin, before };
+        let hand_over = HandOver { id, serial, launcher, view, value, timeout, merged, origin, before };
         Some(Step::HandOver(Box::new(hand_over)))
     }
 
     /// Takes a job's body out, to be called.
     #[inline]
-    fn taken(&mut self, id: JobId, attempt: Attempt, merged: bool) -> Option<Step<C>> {
+    fn taken(&mut self, id: JobId, attempt: Box<Attempt>, merged: bool) -> Option<Step<C>> {
         let job = self.get_mut(id)?;
         let body = match job.body.take()? {
             Body::Inline(body) => body,
@@ -685,11 +665,10 @@ impl<C> Table<C> {
             }
         };
         job.running = true;
-        if attempt.facts.turn == 0 {
+        if attempt.view.facts.turn == 0 {
             job.signals.reset();
         }
-        let signals = job.signals.clone();
-        Some(Step::Call(Call { body, signals, attempt, merged }))
+        Some(Step::Call(Call { body, attempt, merged }))
     }
 
     /// The executor had no room: all is as before, and the job waits for it.
@@ -715,7 +694,7 @@ impl<C> Table<C> {
         };
         let (turns, serial) = (self.turns + 1, self.serial);
         let Some(job) = self.get_mut(id) else { return };
-        job.held_by = Some(live.facts.late_by);
+        job.held_by = Some(live.attempt.view.facts.late_by);
         // Its place in line is the one with which it passed the gate.
         let due = match &origin {
             Origin::Occurrence { due, .. } => {
@@ -738,7 +717,7 @@ impl<C> Table<C> {
                     job.next = Some(due);
                     job.searched = due.saturating_sub(1);
                 }
-                self.after.followed.extend(live.after);
+                self.after.attempts.push(live.attempt);
             }
             Origin::Waiting(waiting) => {
                 if job.paused {
@@ -746,12 +725,12 @@ impl<C> Table<C> {
                 } else {
                     job.waiting.push_front(waiting);
                 }
-                self.after.followed.extend(live.after);
+                self.after.attempts.push(live.attempt);
             }
             Origin::Attempt(failure, again) => {
-                live.facts.attempt -= 1;
+                live.attempt.view.facts.attempt -= 1;
                 job.stats.retries -= 1;
-                live.ends = None;
+                live.attempt.ends = None;
                 live.serial = serial;
                 live.state = State::Again { again, failure };
                 job.live.push(live);

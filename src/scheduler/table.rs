@@ -4,11 +4,13 @@
 //! is to be done next, [`ending`](super::ending) takes in how runs end.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
 use super::away::Returned;
-use super::entry::{Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
+use super::drop_quietly;
+use super::entry::{Attempt, Block, BlockedBy, Chain, Followed, Job, Live, On, State, Unrun, Waiting};
 use super::limits::{Allows, LimitId, Limits};
 use super::plan::{Plan, Scale};
 use super::summary::Lateness;
@@ -99,24 +101,25 @@ pub(super) struct Departed {
 /// What is left to do once the lock is free.
 pub(super) struct After<C> {
     pub(super) jobs: Vec<Job<C>>,
-    pub(super) runs: Vec<Live>,
+    #[expect(clippy::vec_box, reason = "they are boxed before they come here")]
+    pub(super) attempts: Vec<Box<Attempt>>,
     pub(super) followed: Vec<Followed>,
     pub(super) failures: Vec<Failure>,
-    pub(super) rules: Vec<Arc<Rules>>,
     pub(super) wakers: Vec<Waker>,
     pub(super) events: Vec<Event>,
-    /// Schedules with code of the user's own that are to be asked anew, from an instant on their scale.
-    pub(super) asks: Vec<(JobId, Plan, i64)>,
+    pub(super) asks: Vec<Ask>,
 }
+
+/// A schedule with code of the user's own that is to be asked anew, from an instant on its scale.
+pub(super) type Ask = (JobId, Plan, i64);
 
 impl<C> Default for After<C> {
     fn default() -> Self {
         After {
             jobs: Vec::new(),
-            runs: Vec::new(),
+            attempts: Vec::new(),
             followed: Vec::new(),
             failures: Vec::new(),
-            rules: Vec::new(),
             wakers: Vec::new(),
             events: Vec::new(),
             asks: Vec::new(),
@@ -125,13 +128,24 @@ impl<C> Default for After<C> {
 }
 
 impl<C> After<C> {
+    /// Wakes those that are to be woken and drops what is the user's; whatever panics in it goes no further. Gives what is to be
+    /// told and asked.
+    pub(super) fn wake_and_drop(self) -> (Vec<Event>, Vec<Ask>) {
+        let After { jobs, attempts, followed, failures, wakers, events, asks } = self;
+        wakers.into_iter().for_each(|waker| drop_quietly(catch_unwind(AssertUnwindSafe(|| waker.wake()))));
+        jobs.into_iter().for_each(drop_quietly);
+        attempts.into_iter().for_each(drop_quietly);
+        followed.into_iter().for_each(drop_quietly);
+        failures.into_iter().for_each(drop_quietly);
+        (events, asks)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        let After { jobs, runs, followed, failures, rules, wakers, events, asks } = self;
+        let After { jobs, attempts, followed, failures, wakers, events, asks } = self;
         jobs.is_empty()
-            && runs.is_empty()
+            && attempts.is_empty()
             && followed.is_empty()
             && failures.is_empty()
-            && rules.is_empty()
             && wakers.is_empty()
             && events.is_empty()
             && asks.is_empty()
@@ -287,7 +301,7 @@ impl<C> Table<C> {
             job.live.iter().position(|live| match live.state {
                 State::Again { .. } => true,
                 State::Yielded { .. } => job.is_away(),
-                State::Away(_) => false,
+                State::Away => false,
             })
         };
         let resting: Vec<JobId> = self.all().filter(|job| rests(job).is_some()).map(|job| job.id).collect();
@@ -436,11 +450,11 @@ impl<C> Table<C> {
         job.stats.runs += job.live.len() as u64;
         job.stats.stopped += job.live.len() as u64;
         for live in &job.live {
-            self.let_go(live, job.limits(), now);
+            self.let_go(live, now);
             // One in the background is told of when it really ends.
-            if !matches!(live.state, State::Away(_)) {
-                let (end, took) = (RunEnd::Stopped, live.took);
-                self.tell(|_| Event::Ended { run: live.facts.clone(), end, took });
+            if !matches!(live.state, State::Away) {
+                let (end, took) = (RunEnd::Stopped, live.attempt.took);
+                self.tell(|_| Event::Ended { run: live.attempt.view.facts.clone(), end, took });
             }
         }
         self.limits.leave(job.limits(), now.elapsed);
@@ -459,11 +473,11 @@ impl<C> Table<C> {
     }
 
     /// A run that is given up: in the background it is told to stop, and keeps its limits until it really ends.
-    pub(super) fn let_go(&mut self, live: &Live, limits: &[LimitId], now: Now) {
+    pub(super) fn let_go(&mut self, live: &Live, now: Now) {
         match &live.state {
             // Between two turns it holds them too.
-            State::Yielded { .. } => self.give_back(limits, true, now.elapsed),
-            State::Away(signals) => self.after.wakers.extend(signals.stop()),
+            State::Yielded { .. } => self.give_back(live.attempt.limits(), true, now.elapsed),
+            State::Away => self.after.wakers.extend(live.attempt.view.signals.stop()),
             State::Again { .. } => {}
         }
     }
@@ -550,12 +564,10 @@ impl<C> Table<C> {
     pub(super) fn due(&self, now: Now) -> Option<(usize, JobId)> {
         const MOST: usize = 1000;
         let first = self.at(self.first_due(now)?.1)?.id;
-        let mut slots = self.elapsed.due(now.elapsed, MOST);
-        slots.append(&mut self.wall.due(now.wall, MOST));
+        let elapsed = self.elapsed.due(now.elapsed);
         // A job may be due on both scales.
-        slots.sort_unstable();
-        slots.dedup();
-        Some((slots.len().min(MOST), first))
+        let wall = self.wall.due(now.wall).filter(|slot| !self.elapsed.is_due(*slot, now.elapsed));
+        Some((elapsed.chain(wall).take(MOST).count(), first))
     }
 
     /// The first of the jobs that are due, by the wall clock's order, and since when by the wall clock.

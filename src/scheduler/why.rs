@@ -156,7 +156,7 @@ impl<C> Table<C> {
         let wall = |elapsed: i64| from_nanos(elapsed.saturating_add(now.ahead()));
         let again = |job: &Job<C>| {
             job.live.iter().find_map(|live| match live.state {
-                State::Again { again, .. } => Some((live.facts.attempt.saturating_add(1), wall(again))),
+                State::Again { again, .. } => Some((live.attempt.view.facts.attempt.saturating_add(1), wall(again))),
                 _ => None,
             })
         };
@@ -164,7 +164,7 @@ impl<C> Table<C> {
             return Why::ShutDown;
         }
         if let Some(live) = job.live.iter().find(|live| !matches!(live.state, State::Again { .. })) {
-            return Why::Running { since: from_nanos(live.started) };
+            return Why::Running { since: from_nanos(live.attempt.started) };
         }
         if job.running {
             return Why::Running { since: job.last_start.map_or(from_nanos(now.wall), wall) };
@@ -201,8 +201,8 @@ impl<C> Table<C> {
 
     fn why_at(&self, id: JobId, at: i64, now: Now) -> Known {
         let Some(job) = self.get(id) else { return Known::Why(Why::Gone) };
-        if let Some(live) = job.live.iter().find(|live| live.facts.holds(at)) {
-            return Known::Why(Why::Running { since: from_nanos(live.started) });
+        if let Some(live) = job.live.iter().find(|live| live.attempt.view.facts.holds(at)) {
+            return Known::Why(Why::Running { since: from_nanos(live.attempt.started) });
         }
         let made_up_for = |last: &&LastRun| (to_nanos(&last.first_missed)..=to_nanos(&last.due)).contains(&at);
         if let Some(last) = job.last.as_ref().filter(made_up_for) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use punctual::{
-    BoxError, ClockChange, Error, Event, FailureKind, JobHandle, JobId, JobResult, ManualClock, Outcome, RunEnd, RunFacts,
+    BoxError, Clock, ClockChange, Error, Event, FailureKind, JobHandle, JobId, JobResult, ManualClock, Outcome, RunEnd, RunFacts,
     RunView, Schedule, Scheduler, Work,
 };
 
@@ -42,6 +42,8 @@ pub(crate) struct World {
 struct Inner {
     plan: Arc<Plan>,
     clock: ManualClock,
+    /// How often the scheduler read its clock in this step.
+    reads: Arc<AtomicUsize>,
     scheduler: Mutex<Option<Scheduler>>,
     jobs: Mutex<Vec<Job>>,
     flags: Arc<[AtomicBool; FLAGS]>,
@@ -49,6 +51,32 @@ struct Inner {
     held: Mutex<Vec<Work>>,
     serial: AtomicU64,
     heard: Mutex<Vec<(Option<JobId>, Heard)>>,
+}
+
+/// The clock as the scheduler reads it: so often in one step at most, since a poll without an end may call nothing.
+struct Bounded {
+    clock: ManualClock,
+    reads: Arc<AtomicUsize>,
+}
+
+/// More than any one step takes.
+const MOST_READS: usize = 50_000;
+
+impl Clock for Bounded {
+    fn wall(&self) -> DateTime<Utc> {
+        self.clock.wall()
+    }
+
+    fn monotonic(&self) -> Duration {
+        if self.reads.fetch_add(1, Ordering::Relaxed) == MOST_READS {
+            panic!("a poll that does not come to an end");
+        }
+        self.clock.monotonic()
+    }
+
+    fn boot(&self) -> Option<Duration> {
+        self.clock.boot()
+    }
 }
 
 struct Job {
@@ -74,6 +102,7 @@ impl World {
         let inner = Arc::new(Inner {
             plan: Arc::new(plan.clone()),
             clock: clock.clone(),
+            reads: Arc::default(),
             scheduler: Mutex::default(),
             jobs: Mutex::default(),
             flags: Arc::default(),
@@ -86,7 +115,7 @@ impl World {
             Some(inner) => inner.hold(work),
             None => Err(work),
         };
-        let mut builder = Scheduler::builder().clock(clock).zone(Utc).executor(hold);
+        let mut builder = Scheduler::builder().clock(Bounded { clock, reads: inner.reads.clone() }).zone(Utc).executor(hold);
         if let Some(budget) = plan.budget {
             builder = builder.budget(long(budget));
         }
@@ -103,6 +132,7 @@ impl World {
     }
 
     pub(crate) fn step(&self, step: &Step) {
+        self.inner.reads.store(0, Ordering::Relaxed);
         match step {
             Step::Advance(ms) => self.inner.clock.advance(long(*ms)),
             Step::Suspend(ms) => self.inner.clock.suspend(long(*ms)),
@@ -298,7 +328,7 @@ impl Inner {
     }
 
     fn hear(&self, id: Option<JobId>, what: What) {
-        let elapsed = self.plan.start + punctual::Clock::boot(&self.clock).map_or(0, ms);
+        let elapsed = self.plan.start + self.clock.boot().map_or(0, ms);
         let heard = Heard { elapsed, wall: self.clock.wall().timestamp_millis(), what };
         lock(&self.heard).push((id, heard));
     }
@@ -591,7 +621,7 @@ impl Me {
         let facts: &RunFacts = run.facts();
         let Some(world) = self.world.upgrade() else { return Said(Err("the world is gone")) };
         let at = |instant: &DateTime<Utc>| instant.timestamp_millis();
-        let elapsed = || world.plan.start + punctual::Clock::boot(&world.clock).map_or(0, ms);
+        let elapsed = || world.plan.start + world.clock.boot().map_or(0, ms);
         let write = |line| world.hear(None, What::Line(line));
         let serial = world.serial.fetch_add(1, Ordering::Relaxed);
         let follows = facts.follows.iter().map(|run| (world.number(run.id), at(&run.due))).collect();
