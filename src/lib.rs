@@ -50,6 +50,7 @@ mod run;
 mod runtime;
 mod schedule;
 mod scheduler;
+mod store;
 mod sync;
 mod text;
 
@@ -70,6 +71,11 @@ pub use schedule::{Dialect, OnFold, OnGap, Schedule, Shift, Trigger, Upcoming, Z
 pub use scheduler::{
     Events, Following, InBackground, JobFuture, Late, Lateness, OnPoll, Overrun, Registering, Run, Scheduler, SchedulerBuilder,
     Spawned, Tick, UntilDue, Upstreams, WeakScheduler, Why,
+};
+
+pub use store::{
+    Batch, Change, Done, Held, HistoryQuery, JobChange, JobRecord, Keep, Kept, LONGEST_ERROR, MemoryStore, RunRecord, RunState,
+    Store, StoreError,
 };
 
 /// Compile-time promises.
