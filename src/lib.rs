@@ -31,7 +31,8 @@
 //! host's, or as a future ([`When::do_future`]). [`ManualClock`] is for tests. [`Event`], [`Why`] and [`Lateness`] are for
 //! those who watch.
 //!
-//! Features, off by default: `chrono-tz` (zones by name), `serde` (schedules and zones as text), `tokio` (`do_async`).
+//! Features, off by default: `chrono-tz` (zones by name), `serde` (schedules and zones as text), `sqlite` (`SqliteStore`),
+//! `tokio` (`do_async`).
 
 #![warn(unreachable_pub)]
 
@@ -77,6 +78,8 @@ pub use store::{
     Batch, Change, Done, Held, HistoryQuery, JobChange, JobRecord, Keep, Kept, LONGEST_ERROR, MemoryStore, RunRecord, RunState,
     Store, StoreError,
 };
+#[cfg(feature = "sqlite")]
+pub use store::{Durability, SqliteOptions, SqliteStore};
 
 /// Compile-time promises.
 const _: () = {

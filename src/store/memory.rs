@@ -95,7 +95,8 @@ impl Store for MemoryStore {
         let mut kept = self.kept.lock();
         let mut beyond = Vec::new();
         for (name, job) in &kept.jobs {
-            let too_many = keep.count.map_or(0, |count| job.ended.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX)));
+            let too_many =
+                keep.count.map_or(0, |count| job.ended.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX)));
             for (place, run) in job.ended.values().enumerate() {
                 let too_old = keep.since.is_some_and(|since| ended_at(run) < Some(since));
                 if place < too_many || too_old {

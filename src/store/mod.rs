@@ -11,6 +11,8 @@
 //! of time, counted by the store on a clock that nobody sets.
 
 mod memory;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +24,8 @@ use crate::job::RunEnd;
 use crate::run::LateBy;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{Durability, SqliteOptions, SqliteStore};
 
 /// Where a scheduler's named jobs, and their runs, are kept between two lives of its program.
 ///
@@ -340,8 +344,14 @@ pub enum StoreError {
     Damaged { path: String, what: String },
     #[error("{path}: the store that was here is gone or empty; restore it, or remove {mark} to begin anew")]
     Gone { path: String, mark: String },
-    #[error("{path}: the last {commits} commits are missing; restore a backup, or open it with `accept_shortened` to go on without them")]
+    #[error("{path}: this is not the store that was here; restore it, or remove {mark} to go on with this one")]
+    OtherStore { path: String, mark: String },
+    #[error(
+        "{path}: the last {commits} commits are missing; restore a backup, or open it with `accept_shortened` to go on without them"
+    )]
     Shortened { path: String, commits: u64 },
+    #[error("{path}: there is a file already, and it is left as it is; give another path")]
+    Exists { path: String },
     #[error("{path}: the file was deleted or replaced while it was open; nothing is written to either until it is opened anew")]
     Replaced { path: String },
     #[error("{path}: it cannot be written; check its permissions, and those of its folder")]

@@ -1,0 +1,455 @@
+//! Jobs and runs as rows, and rows as jobs and runs.
+//!
+//! A row is written and read in the order of its table's columns. Its last column is a checksum of the others and of the
+//! table's name; a row whose checksum differs is not read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{CachedStatement, Row, params_from_iter};
+
+use super::fault::Fault;
+use super::holds::Time;
+use crate::job::RunEnd;
+use crate::run::LateBy;
+use crate::schedule::{from_nanos, length, to_nanos};
+use crate::store::{Held, JobRecord, RunRecord, RunState};
+
+pub(super) const JOBS: &str = "punctual_jobs";
+pub(super) const RUNS: &str = "punctual_runs";
+
+/// The columns of a row without its checksum.
+pub(super) type Columns<'a, const N: usize> = [ValueRef<'a>; N];
+
+pub(super) const JOB_COLUMNS: usize = 21;
+pub(super) const RUN_COLUMNS: usize = 17;
+
+/// A checksum that differs if a value, its kind, its column or its table does.
+pub(super) fn checksum<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
+    let mut bytes = Vec::with_capacity(384);
+    bytes.extend(table.as_bytes());
+    let mut add = |kind: u8, value: &[u8]| {
+        bytes.push(kind);
+        bytes.extend((value.len() as u64).to_le_bytes());
+        bytes.extend(value);
+    };
+    for column in columns {
+        match column {
+            ValueRef::Null => add(0, &[]),
+            ValueRef::Integer(value) => add(1, &value.to_le_bytes()),
+            ValueRef::Real(value) => add(2, &value.to_le_bytes()),
+            ValueRef::Text(value) => add(3, value),
+            ValueRef::Blob(value) => add(4, value),
+        }
+    }
+    crc32fast::hash(&bytes).into()
+}
+
+/// Writes a row: its columns, then its checksum, as the statement's parameters.
+pub(super) fn execute<const N: usize>(
+    statement: &mut CachedStatement<'_>,
+    columns: &Columns<'_, N>,
+    checksum: i64,
+) -> rusqlite::Result<usize> {
+    let values = columns.iter().copied().chain([ValueRef::Integer(checksum)]);
+    statement.execute(params_from_iter(values.map(ToSqlOutput::Borrowed)))
+}
+
+/// A row whose checksum is right, read column by column.
+pub(super) struct Fields<'r> {
+    row: &'r Row<'r>,
+    next: usize,
+    pub(super) checksum: i64,
+}
+
+impl<'r> Fields<'r> {
+    /// The first `columns` columns of a row; its checksum follows them. `which` says which row it is, if it is damaged.
+    pub(super) fn of(row: &'r Row<'r>, table: &str, columns: usize, which: impl FnOnce() -> String) -> Result<Self, Fault> {
+        let values = (0..columns).map(|column| row.get_ref(column)).collect::<Result<Vec<_>, _>>()?;
+        let found = checksum(table, values);
+        match row.get_ref(columns)? {
+            ValueRef::Integer(written) if written == found => Ok(Fields { row, next: 0, checksum: found }),
+            _ => Err(Fault::Damaged(format!("the checksum of {} in {table} is wrong", which()))),
+        }
+    }
+
+    fn next<T: rusqlite::types::FromSql>(&mut self) -> Result<T, Fault> {
+        self.next += 1;
+        Ok(self.row.get(self.next - 1)?)
+    }
+
+    pub(super) fn int(&mut self) -> Result<i64, Fault> {
+        self.next()
+    }
+
+    pub(super) fn count<T: TryFrom<i64>>(&mut self) -> Result<T, Fault> {
+        let value = self.int()?;
+        value.try_into().map_err(|_| Fault::Damaged(format!("{value} is no count")))
+    }
+
+    pub(super) fn blob<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        self.next()
+    }
+
+    fn text(&mut self) -> Result<&'r str, Fault> {
+        self.optional_text()?.ok_or_else(|| Fault::Damaged("a text is missing".to_owned()))
+    }
+
+    fn optional_text(&mut self) -> Result<Option<&'r str>, Fault> {
+        self.next += 1;
+        let value = self.row.get_ref(self.next - 1)?;
+        value.as_str_or_null().map_err(|error| Fault::Damaged(error.to_string()))
+    }
+
+    fn instant(&mut self) -> Result<DateTime<Utc>, Fault> {
+        self.int().map(from_nanos)
+    }
+
+    fn optional_instant(&mut self) -> Result<Option<DateTime<Utc>>, Fault> {
+        Ok(self.next::<Option<i64>>()?.map(from_nanos))
+    }
+
+    fn time(&mut self) -> Result<Duration, Fault> {
+        self.count().map(Duration::from_nanos)
+    }
+}
+
+/// A number that counts, as far as SQLite counts.
+pub(super) fn int(value: impl TryInto<i64>) -> ValueRef<'static> {
+    ValueRef::Integer(value.try_into().unwrap_or(i64::MAX))
+}
+
+/// The same as a statement's parameter.
+pub(super) fn parameter(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn text(value: &str) -> ValueRef<'_> {
+    ValueRef::Text(value.as_bytes())
+}
+
+fn instant(value: &DateTime<Utc>) -> ValueRef<'static> {
+    ValueRef::Integer(to_nanos(value))
+}
+
+fn time(value: Duration) -> ValueRef<'static> {
+    ValueRef::Integer(length(value))
+}
+
+fn optional<'a, T>(value: Option<T>, column: impl FnOnce(T) -> ValueRef<'a>) -> ValueRef<'a> {
+    value.map_or(ValueRef::Null, column)
+}
+
+/// A job's row, besides its record.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct JobRow {
+    pub(super) id: i64,
+    /// How many ended runs of it are kept.
+    pub(super) kept: i64,
+    /// The numbers of its open runs, and the sum of the checksums of their rows.
+    pub(super) open: Vec<u64>,
+    pub(super) open_sum: i64,
+    /// Who holds it, until when, and since which boot that is counted.
+    pub(super) held: Option<(Arc<str>, i64, Arc<str>)>,
+    /// The checksum of the row, if it is there already.
+    pub(super) checksum: i64,
+}
+
+impl JobRow {
+    /// Who holds the job now.
+    pub(super) fn holder(&self, now: Time<'_>) -> Option<Held> {
+        let (by, until, boot) = self.held.as_ref()?;
+        let left = u64::try_from(until.saturating_sub(now.at)).unwrap_or(0);
+        (**boot == *now.boot && left > 0).then(|| Held { by: by.clone(), left: Duration::from_nanos(left) })
+    }
+
+    /// The columns, with the numbers of the open runs as text.
+    pub(super) fn columns<'a>(&'a self, record: &'a JobRecord, open: &'a str) -> Columns<'a, JOB_COLUMNS> {
+        let held = self.held.as_ref();
+        [
+            int(self.id),
+            text(&record.name),
+            int(record.version),
+            text(&record.schedule),
+            instant(&record.anchor),
+            instant(&record.searched),
+            optional(record.missed_until.as_ref(), instant),
+            optional(record.last_due.as_ref(), instant),
+            optional(record.last_start.as_ref(), instant),
+            optional(record.last_end.as_ref(), instant),
+            int(record.failures),
+            int(record.crashes),
+            int(record.paused),
+            optional(record.runs_left, int),
+            int(record.last_run),
+            int(self.kept),
+            text(open),
+            int(self.open_sum),
+            optional(held, |(by, _, _)| text(by)),
+            optional(held, |(_, until, _)| int(*until)),
+            optional(held, |(_, _, boot)| text(boot)),
+        ]
+    }
+
+    /// Reads a row; the record has no open runs yet, and nobody holds it yet.
+    pub(super) fn read(row: &Row<'_>) -> Result<(JobRecord, JobRow), Fault> {
+        let which = || row.get(1).map_or_else(|_| "a job".to_owned(), |name: String| format!("job {name:?}"));
+        let mut fields = Fields::of(row, JOBS, JOB_COLUMNS, which)?;
+        let mut own = JobRow { id: fields.int()?, checksum: fields.checksum, ..JobRow::default() };
+        let record = JobRecord {
+            name: fields.text()?.into(),
+            version: fields.count()?,
+            schedule: fields.text()?.to_owned(),
+            anchor: fields.instant()?,
+            searched: fields.instant()?,
+            missed_until: fields.optional_instant()?,
+            last_due: fields.optional_instant()?,
+            last_start: fields.optional_instant()?,
+            last_end: fields.optional_instant()?,
+            failures: fields.count()?,
+            crashes: fields.count()?,
+            paused: fields.int()? != 0,
+            runs_left: match fields.next::<Option<i64>>()? {
+                Some(left) => Some(left.try_into().map_err(|_| Fault::Damaged(format!("{left} runs left")))?),
+                None => None,
+            },
+            last_run: fields.count()?,
+            open: Vec::new(),
+            held: None,
+        };
+        own.kept = fields.int()?;
+        own.open = numbers(fields.text()?)?;
+        own.open_sum = fields.int()?;
+        if let (Some(by), Some(until), Some(boot)) = (fields.optional_text()?, fields.next()?, fields.optional_text()?) {
+            own.held = Some((by.into(), until, boot.into()));
+        }
+        Ok((record, own))
+    }
+}
+
+/// Numbers with a space between, as the column `open` holds them.
+pub(super) fn numbers_text(numbers: &[u64]) -> String {
+    let words: Vec<String> = numbers.iter().map(u64::to_string).collect();
+    words.join(" ")
+}
+
+fn numbers(text: &str) -> Result<Vec<u64>, Fault> {
+    let damaged = |_| Fault::Damaged(format!("{text:?} are no numbers of runs"));
+    text.split_ascii_whitespace().map(|word| word.parse().map_err(damaged)).collect()
+}
+
+/// The columns of a run, with what it follows as text.
+pub(super) fn run_columns<'a>(job: i64, run: &'a RunRecord, follows: &'a str) -> Columns<'a, RUN_COLUMNS> {
+    let state = State::of(&run.state);
+    [
+        int(job),
+        int(run.number),
+        instant(&run.due),
+        instant(&run.first_missed),
+        int(run.folded),
+        int(run.attempt),
+        text(state.word),
+        optional(state.not_before.as_ref(), instant),
+        int(state.by_hand),
+        optional(state.started.as_ref(), instant),
+        optional(state.ended.as_ref(), instant),
+        time(run.late),
+        text(late_word(run.late_by)),
+        time(run.took),
+        optional(run.error.as_deref(), text),
+        text(follows),
+        optional(run.value.as_deref(), ValueRef::Blob),
+    ]
+}
+
+/// Reads a run of a job from a row's first columns; with the checksum of the row.
+pub(super) fn read_run(row: &Row<'_>, job: &Arc<str>) -> Result<(RunRecord, i64), Fault> {
+    let number = || row.get(1).map_or_else(|_| "a run".to_owned(), |number: i64| format!("run {number}"));
+    let mut fields = Fields::of(row, RUNS, RUN_COLUMNS, || format!("{} of job {job:?}", number()))?;
+    fields.int()?;
+    let number = fields.count()?;
+    let (due, first_missed) = (fields.instant()?, fields.instant()?);
+    let (folded, attempt) = (fields.count()?, fields.count()?);
+    let state = State {
+        word: fields.text()?,
+        not_before: fields.optional_instant()?,
+        by_hand: fields.int()? != 0,
+        started: fields.optional_instant()?,
+        ended: fields.optional_instant()?,
+    };
+    let run = RunRecord {
+        job: job.clone(),
+        number,
+        due,
+        first_missed,
+        folded,
+        attempt,
+        state: state.read()?,
+        late: fields.time()?,
+        late_by: late_by(fields.text()?)?,
+        took: fields.time()?,
+        error: fields.optional_text()?.map(str::to_owned),
+        follows: follows(fields.text()?)?,
+        value: fields.next()?,
+    };
+    Ok((run, fields.checksum))
+}
+
+/// The columns that say where a run is in its life.
+struct State<'a> {
+    word: &'a str,
+    not_before: Option<DateTime<Utc>>,
+    by_hand: bool,
+    started: Option<DateTime<Utc>>,
+    ended: Option<DateTime<Utc>>,
+}
+
+impl State<'_> {
+    fn of(state: &RunState) -> State<'static> {
+        let none = State { word: "", not_before: None, by_hand: false, started: None, ended: None };
+        match *state {
+            RunState::Waiting { from, by_hand } => State { word: "waiting", not_before: Some(from), by_hand, ..none },
+            RunState::Started { at } => State { word: "started", started: Some(at), ..none },
+            RunState::Again { from } => State { word: "again", not_before: Some(from), ..none },
+            RunState::Ended { started, at, end } => State { word: end_word(end), started, ended: Some(at), ..none },
+            RunState::CutOff { started, at } => State { word: "cut off", started: Some(started), ended: Some(at), ..none },
+        }
+    }
+
+    fn read(&self) -> Result<RunState, Fault> {
+        let damaged = || Fault::Damaged(format!("a run is {:?} and lacks an instant, or that is no state", self.word));
+        Ok(match self.word {
+            "waiting" => RunState::Waiting { from: self.not_before.ok_or_else(damaged)?, by_hand: self.by_hand },
+            "started" => RunState::Started { at: self.started.ok_or_else(damaged)? },
+            "again" => RunState::Again { from: self.not_before.ok_or_else(damaged)? },
+            "cut off" => RunState::CutOff { started: self.started.ok_or_else(damaged)?, at: self.ended.ok_or_else(damaged)? },
+            word => {
+                let end = ENDS.into_iter().find(|end| end_word(*end) == word).ok_or_else(damaged)?;
+                RunState::Ended { started: self.started, at: self.ended.ok_or_else(damaged)?, end }
+            }
+        })
+    }
+}
+
+const ENDS: [RunEnd; 6] = [RunEnd::Done, RunEnd::Failed, RunEnd::Panicked, RunEnd::TimedOut, RunEnd::Stopped, RunEnd::Lost];
+
+fn end_word(end: RunEnd) -> &'static str {
+    match end {
+        RunEnd::Done => "done",
+        RunEnd::Failed => "failed",
+        RunEnd::Panicked => "panicked",
+        RunEnd::TimedOut => "timed out",
+        RunEnd::Stopped => "stopped",
+        RunEnd::Lost => "lost",
+    }
+}
+
+const LATE_BY: [LateBy; 11] = [
+    LateBy::Host,
+    LateBy::OtherJobs,
+    LateBy::Budget,
+    LateBy::Suspend,
+    LateBy::ClockStep,
+    LateBy::Pool,
+    LateBy::Limit,
+    LateBy::Rules,
+    LateBy::Overlap,
+    LateBy::Retry,
+    LateBy::Slack,
+];
+
+fn late_word(late_by: LateBy) -> &'static str {
+    match late_by {
+        LateBy::Host => "host",
+        LateBy::OtherJobs => "other jobs",
+        LateBy::Budget => "budget",
+        LateBy::Suspend => "suspend",
+        LateBy::ClockStep => "clock step",
+        LateBy::Pool => "pool",
+        LateBy::Limit => "limit",
+        LateBy::Rules => "rules",
+        LateBy::Overlap => "overlap",
+        LateBy::Retry => "retry",
+        LateBy::Slack => "slack",
+    }
+}
+
+fn late_by(word: &str) -> Result<LateBy, Fault> {
+    let found = LATE_BY.into_iter().find(|late_by| late_word(*late_by) == word);
+    found.ok_or_else(|| Fault::Damaged(format!("{word:?} makes no run late")))
+}
+
+/// What a run follows as text: a line each, the number and the job's name. A backslash and a line's end within a name are
+/// written as `\\` and `\n`.
+pub(super) fn follows_text(follows: &[(Arc<str>, u64)]) -> String {
+    let line = |(job, number): &(Arc<str>, u64)| format!("{number} {}", job.replace('\\', "\\\\").replace('\n', "\\n"));
+    follows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn follows(text: &str) -> Result<Vec<(Arc<str>, u64)>, Fault> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let line = |line: &str| {
+        let (number, escaped) = line.split_once(' ')?;
+        let mut name = String::with_capacity(escaped.len());
+        let mut letters = escaped.chars();
+        while let Some(letter) = letters.next() {
+            name.push(match letter {
+                '\\' if letters.next()? == 'n' => '\n',
+                letter => letter,
+            });
+        }
+        Some((name.into(), number.parse().ok()?))
+    };
+    let all: Option<Vec<_>> = text.split('\n').map(line).collect();
+    all.ok_or_else(|| Fault::Damaged(format!("{text:?} are no runs to follow")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_run_follows_reads_back_whatever_the_names() {
+        let names = ["", "quakes", "a b", "\n", "\\", "\\n", "\\\n\\", "7 airports\n8 x", "\u{0}", "ü"];
+        let all: Vec<(Arc<str>, u64)> = names.into_iter().zip(1..).map(|(name, number)| (name.into(), number)).collect();
+        for some in [&all[..], &all[..1], &all[3..4], &[]] {
+            assert_eq!(follows(&follows_text(some)).unwrap(), some);
+        }
+    }
+
+    #[test]
+    fn states_and_reasons_read_back() {
+        for reason in LATE_BY {
+            assert_eq!(late_by(late_word(reason)).unwrap(), reason);
+        }
+        let at = from_nanos(7);
+        let ended = |end| [None, Some(at)].map(|started| RunState::Ended { started, at, end });
+        let open = [RunState::Started { at }, RunState::Again { from: at }, RunState::CutOff { started: at, at }];
+        let waiting = [true, false].map(|by_hand| RunState::Waiting { from: at, by_hand });
+        for state in ENDS.into_iter().flat_map(ended).chain(open).chain(waiting) {
+            assert_eq!(State::of(&state).read().unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn checksums_tell_columns_kinds_and_tables_apart() {
+        let rows: [&[ValueRef<'_>]; 7] = [
+            &[text("ab"), text("c")],
+            &[text("a"), text("bc")],
+            &[text("abc"), ValueRef::Null],
+            &[ValueRef::Null, text("abc")],
+            &[ValueRef::Blob(b"ab"), text("c")],
+            &[int(1u8), int(256u16)],
+            &[int(256u16), int(1u8)],
+        ];
+        let sums = rows.iter().flat_map(|row| [JOBS, RUNS].map(|table| checksum(table, row.iter().copied())));
+        let mut sums: Vec<i64> = sums.collect();
+        sums.sort_unstable();
+        sums.dedup();
+        assert_eq!(sums.len(), 14);
+    }
+}
