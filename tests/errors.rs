@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::Weekday;
-use punctual::{CronError, Dialect, Error, Missed, Overlap, Schedule, Scheduler, TextError};
+use punctual::{CronError, Dialect, Error, Missed, Overlap, Schedule, Scheduler, SqliteStore, StoreError, TextError};
 
 /// The name of a variant, down to the one that says it.
 fn variant(error: &Error) -> String {
@@ -129,16 +129,73 @@ fn given() -> Vec<(String, Error)> {
     rows
 }
 
+/// What a store says: of files as they come to be where that is quickly done.
+fn given_of_stores() -> Vec<(String, StoreError)> {
+    let folder = std::env::temp_dir().join(format!("punctual-errors-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = |name: &str| folder.join(name);
+    let opened = |name: &str| SqliteStore::open(file(name)).map(drop).expect_err(name);
+    std::fs::write(file("notes.txt"), "no database").unwrap();
+    drop(SqliteStore::open(file("jobs.db")).unwrap());
+    drop(SqliteStore::open(file("other.db")).unwrap());
+    let copy = SqliteStore::open(file("jobs.db")).unwrap().backup(file("other.db"));
+    let mut rows = vec![
+        ("a folder that is not there", opened("none/jobs.db")),
+        ("a text file", opened("notes.txt")),
+        ("a backup to a file that is there", copy.unwrap_err()),
+    ];
+    std::fs::rename(file("other.db-mark"), file("jobs.db-mark")).unwrap();
+    rows.push(("a file in another store's place", opened("jobs.db")));
+    std::fs::remove_file(file("jobs.db")).unwrap();
+    rows.push(("a file that is gone", opened("jobs.db")));
+    std::fs::remove_dir_all(&folder).unwrap();
+    let path = || "jobs.db".to_owned();
+    rows.extend([
+        ("a file of a newer version", StoreError::Newer { path: path(), found: 3, known: 1 }),
+        (
+            "a row that was changed",
+            StoreError::Damaged { path: path(), what: "the checksum of job \"quakes\" in punctual_jobs is wrong".to_owned() },
+        ),
+        ("an older copy", StoreError::Shortened { path: path(), commits: 7 }),
+        ("a file that was deleted", StoreError::Replaced { path: path() }),
+        ("a file that is read-only", StoreError::ReadOnly { path: path() }),
+        ("a disk that is full", StoreError::Full { path: path() }),
+        ("a file that is locked", StoreError::Busy { path: path() }),
+        ("a disk that fails", StoreError::Io { path: path(), what: "disk I/O error".to_owned() }),
+        ("a job of another process", StoreError::Held { job: "quakes".to_owned(), by: "node-1".to_owned() }),
+        ("a store that dropped its answer", StoreError::Unanswered),
+    ]);
+    rows.into_iter().map(|(given, error)| (given.to_owned(), shown(error, &folder))).collect()
+}
+
+/// An error whose paths do not tell which folder it was.
+fn shown(error: StoreError, folder: &std::path::Path) -> StoreError {
+    let real = std::fs::canonicalize(std::env::temp_dir()).unwrap().join(folder.file_name().unwrap());
+    let short =
+        |text: String| [folder, &real].iter().fold(text, |text, folder| text.replace(&format!("{}/", folder.display()), ""));
+    match error {
+        StoreError::NoFolder { path } => StoreError::NoFolder { path: short(path) },
+        StoreError::NotADatabase { path } => StoreError::NotADatabase { path: short(path) },
+        StoreError::Exists { path } => StoreError::Exists { path: short(path) },
+        StoreError::OtherStore { path, mark } => StoreError::OtherStore { path: short(path), mark: short(mark) },
+        StoreError::Gone { path, mark } => StoreError::Gone { path: short(path), mark: short(mark) },
+        error => error,
+    }
+}
+
 #[test]
 fn the_golden_file_holds_every_text() {
-    let rows = given();
+    let (rows, of_stores) = (given(), given_of_stores());
     let text: String = rows.iter().map(|(given, error)| format!("{given}\n    {error}\n")).collect();
+    let text = text + &of_stores.iter().map(|(given, error)| format!("{given}\n    {error}\n")).collect::<String>();
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/errors.golden.txt");
     if std::env::var_os("PUNCTUAL_BLESS").is_some() {
         std::fs::write(file, &text).unwrap();
     }
     assert_eq!(text, std::fs::read_to_string(file).unwrap());
+    let name = |error: &StoreError| format!("Store::{}", format!("{error:?}").split([' ', '{']).next().unwrap_or_default());
     let met: BTreeSet<String> = rows.iter().map(|(_, error)| variant(error)).collect();
+    let met: BTreeSet<String> = met.into_iter().chain(of_stores.iter().map(|(_, error)| name(error))).collect();
     let all = [
         "ZeroInterval",
         "TooLong",
@@ -190,6 +247,21 @@ fn the_golden_file_holds_every_text() {
         "Text::Ended",
         "Text::Refused",
         "Text::Code",
+        "Store::NoFolder",
+        "Store::NotADatabase",
+        "Store::Newer",
+        "Store::Damaged",
+        "Store::Gone",
+        "Store::OtherStore",
+        "Store::Shortened",
+        "Store::Exists",
+        "Store::Replaced",
+        "Store::ReadOnly",
+        "Store::Full",
+        "Store::Busy",
+        "Store::Io",
+        "Store::Held",
+        "Store::Unanswered",
     ];
     let missing: Vec<&str> = all.into_iter().filter(|name| !met.contains(*name)).collect();
     assert!(missing.is_empty(), "no row shows {missing:?}");
