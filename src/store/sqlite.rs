@@ -265,12 +265,11 @@ impl Store for SqliteStore {
     fn load(&self, name: &str) -> Result<Option<JobRecord>, StoreError> {
         let now = self.0.holds.now();
         self.0.read(|connection| {
-            let Some((mut record, row)) = change::find(connection, name)? else {
-                return Ok(None);
-            };
-            record.open = verify::open_runs(connection, &record, &row)?;
-            record.held = row.holder(now);
-            Ok(Some(record))
+            change::find(connection, name, |columns, row| {
+                let mut record = rows::read_record(columns, now)?;
+                record.open = verify::open_runs(connection, &record.name, &row)?;
+                Ok(record)
+            })
         })
     }
 

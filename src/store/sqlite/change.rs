@@ -5,14 +5,17 @@
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, ErrorCode, Row};
 
 use super::fault::Fault;
 use super::holds::Time;
-use super::rows::{JOBS, JobRow, RUNS, checksum, execute, follows_text, numbers_text, parameter, run_columns};
+use super::rows::{
+    JOB_COLUMNS, JOBS, JobRow, KEPT, RUNS, checksum, execute, follows_text, holder, numbers_text, parameter, run_columns,
+};
 use super::schema::Meta;
 use crate::schedule::{length, to_nanos};
-use crate::store::{Change, JobChange, JobRecord, Keep, Kept, RunRecord, StoreError};
+use crate::store::{Change, JobChange, Keep, Kept, RunRecord, StoreError};
 
 /// Who writes, when.
 #[derive(Debug, Clone, Copy)]
@@ -22,13 +25,25 @@ pub(super) struct Writing<'a> {
     pub(super) now: Time<'a>,
 }
 
-type Known = Option<(JobRecord, JobRow)>;
+/// A job as it is in the file.
+struct Known {
+    row: JobRow,
+    /// Whether another node holds it.
+    elsewhere: bool,
+}
 
-/// A job's record without its open runs, and the rest of its row.
-pub(super) fn find(connection: &Connection, name: &str) -> Result<Known, Fault> {
+/// Finds a job's row, checked, and reads what is wanted of it.
+pub(super) fn find<T>(
+    connection: &Connection,
+    name: &str,
+    read: impl FnOnce(&Row<'_>, JobRow) -> Result<T, Fault>,
+) -> Result<Option<T>, Fault> {
     let mut statement = connection.prepare_cached("SELECT * FROM punctual_jobs WHERE name = ?")?;
     let mut rows = statement.query([name])?;
-    rows.next()?.map(JobRow::read).transpose()
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    read(row, JobRow::read(row)?).map(Some)
 }
 
 impl Writing<'_> {
@@ -48,7 +63,7 @@ impl Writing<'_> {
         for job in &change.jobs {
             // Looked for anew, in case that a change names a job twice.
             let known = match self.known(job)? {
-                None => find(self.connection, &job.record.name)?,
+                None => self.find(&job.record.name)?,
                 known => known,
             };
             self.job(meta, job, known)?;
@@ -56,63 +71,78 @@ impl Writing<'_> {
         Ok(Kept::Yes)
     }
 
-    fn known(&self, change: &JobChange) -> Result<Known, Fault> {
-        find(self.connection, change.formerly.as_ref().unwrap_or(&change.record.name))
+    fn find(&self, name: &str) -> Result<Option<Known>, Fault> {
+        find(self.connection, name, |columns, row| {
+            let elsewhere = holder(columns, self.now)?.is_some_and(|(by, _)| *by != **self.node);
+            Ok(Known { row, elsewhere })
+        })
+    }
+
+    fn known(&self, change: &JobChange) -> Result<Option<Known>, Fault> {
+        self.find(change.formerly.as_ref().unwrap_or(&change.record.name))
     }
 
     /// Whether nobody else holds a job, and it is as the writer knows it.
-    fn may_write(&self, change: &JobChange, known: Option<&(JobRecord, JobRow)>) -> Result<bool, Fault> {
-        let version = known.map_or(0, |(record, _)| record.version);
-        let elsewhere = known.and_then(|(_, row)| row.holder(self.now)).is_some_and(|held| held.by != *self.node);
-        let taken = change.formerly.is_some() && find(self.connection, &change.record.name)?.is_some();
+    fn may_write(&self, change: &JobChange, known: Option<&Known>) -> Result<bool, Fault> {
+        let version = known.map_or(0, |known| known.row.version);
+        let elsewhere = known.is_some_and(|known| known.elsewhere);
+        let taken = change.formerly.is_some() && self.find(&change.record.name)?.is_some();
         Ok(version == change.record.version && !elsewhere && !taken)
     }
 
-    fn job(&self, meta: &mut Meta, change: &JobChange, known: Known) -> Result<(), Fault> {
-        let (is_new, renamed) = (known.is_none(), known.as_ref().is_some_and(|(record, _)| record.name != change.record.name));
+    fn job(&self, meta: &mut Meta, change: &JobChange, known: Option<Known>) -> Result<(), Fault> {
+        let is_new = known.is_none();
         let mut row = match known {
-            Some((_, row)) => row,
+            Some(known) => known.row,
             None => JobRow { id: self.next_id()?, ..JobRow::default() },
         };
         meta.jobs += i64::from(is_new);
         meta.jobs_sum = meta.jobs_sum.wrapping_sub(row.checksum);
-        meta.runs_sum = meta.runs_sum.wrapping_sub(row.open_sum);
-        let mut before = std::mem::take(&mut row.open);
-        meta.runs -= before.len() as i64;
-        row.open_sum = 0;
+        self.runs(meta, change, &mut row)?;
 
-        // A run is filed by its state. Of two with the same number the last is kept.
-        let mut open = BTreeMap::new();
-        for run in change.ended.iter().chain(&change.record.open) {
-            if run.state.is_over() {
-                self.run(meta, &mut row, run, &mut before)?;
-            } else {
-                open.insert(run.number, run);
-            }
-        }
-        for run in open.values() {
-            let sum = self.run(meta, &mut row, run, &mut before)?;
-            row.open_sum = row.open_sum.wrapping_add(sum);
-        }
-        for number in before {
-            let mut statement = self.connection.prepare_cached("DELETE FROM punctual_runs WHERE job = ? AND number = ?")?;
-            statement.execute((row.id, parameter(number)))?;
-        }
-
-        row.open = open.into_keys().collect();
-        row.held = (!change.hold.is_zero())
-            .then(|| (self.node.clone(), self.now.at.saturating_add(length(change.hold)), self.now.boot.into()));
-        let numbers = numbers_text(&row.open);
-        let mut columns = row.columns(&change.record, &numbers);
-        columns[2] = super::rows::int(change.record.version.saturating_add(1));
+        row.version = change.record.version.saturating_add(1);
+        let until = self.now.at.saturating_add(length(change.hold));
+        let hold = (!change.hold.is_zero()).then_some((&**self.node, until, self.now.boot));
+        let open = numbers_text(&row.open);
+        let columns = row.columns(&change.record, &open, hold);
         let sum = checksum(JOBS, columns);
-        if renamed {
+        if change.formerly.is_some() && !is_new {
             let mut statement = self.connection.prepare_cached("UPDATE punctual_jobs SET name = ? WHERE job = ?")?;
             statement.execute((&*change.record.name, row.id))?;
         }
         let mut statement = self.connection.prepare_cached(if is_new { INSERT_JOB } else { UPDATE_JOB })?;
         execute(&mut statement, &columns, sum)?;
         meta.jobs_sum = meta.jobs_sum.wrapping_add(sum);
+        Ok(())
+    }
+
+    /// Writes the runs of a job in the place of those that were open.
+    fn runs(&self, meta: &mut Meta, change: &JobChange, job: &mut JobRow) -> Result<(), Fault> {
+        let mut before = std::mem::take(&mut job.open);
+        meta.runs -= before.len() as i64;
+        meta.runs_sum = meta.runs_sum.wrapping_sub(job.open_sum);
+        job.open_sum = 0;
+        // A run is filed by its state. Of two with the same number the last is kept.
+        let mut open = Vec::with_capacity(change.record.open.len());
+        for run in change.ended.iter().chain(&change.record.open) {
+            if run.state.is_over() {
+                self.run(meta, job, run, &mut before)?;
+            } else {
+                open.push(run);
+            }
+        }
+        open.reverse();
+        open.sort_by_key(|run| run.number);
+        open.dedup_by_key(|run| run.number);
+        for run in open {
+            let sum = self.run(meta, job, run, &mut before)?;
+            job.open_sum = job.open_sum.wrapping_add(sum);
+            job.open.push(run.number);
+        }
+        for number in before {
+            let mut statement = self.connection.prepare_cached("DELETE FROM punctual_runs WHERE job = ? AND number = ?")?;
+            statement.execute((job.id, parameter(number)))?;
+        }
         Ok(())
     }
 
@@ -198,15 +228,26 @@ pub(super) fn prune(connection: &Connection, meta: &mut Meta, keep: &Keep, most:
         *forgotten.entry(run.name).or_default() += 1;
     }
     for (name, count) in forgotten {
-        let Some((record, mut row)) = find(connection, &name)? else { continue };
-        row.kept -= count;
-        let numbers = numbers_text(&row.open);
-        let columns = row.columns(&record, &numbers);
-        let sum = checksum(JOBS, columns);
-        execute(&mut connection.prepare_cached(UPDATE_JOB)?, &columns, sum)?;
-        meta.jobs_sum = meta.jobs_sum.wrapping_sub(row.checksum).wrapping_add(sum);
+        keeps_less(connection, meta, &name, count)?;
     }
     Ok(count)
+}
+
+/// Writes into a job's row that so many fewer of its ended runs are kept.
+fn keeps_less(connection: &Connection, meta: &mut Meta, name: &str, count: i64) -> Result<(), Fault> {
+    let found = find(connection, name, |columns, row| {
+        let values = (0..JOB_COLUMNS).map(|column| columns.get(column)).collect::<Result<Vec<Value>, _>>()?;
+        Ok((values, row))
+    })?;
+    let Some((mut values, row)) = found else {
+        return Err(Fault::Damaged(format!("{JOBS} lacks job {name:?}")));
+    };
+    values[KEPT] = Value::Integer(row.kept - count);
+    let sum = checksum(JOBS, values.iter().map(ValueRef::from));
+    let mut statement = connection.prepare_cached("UPDATE punctual_jobs SET kept = ?, checksum = ? WHERE job = ?")?;
+    statement.execute((row.kept - count, sum, row.id))?;
+    meta.jobs_sum = meta.jobs_sum.wrapping_sub(row.checksum).wrapping_add(sum);
+    Ok(())
 }
 
 /// Takes in a run if it is among the oldest so far; says whether it was.
@@ -241,29 +282,20 @@ fn too_many(connection: &Connection, beyond: &mut BinaryHeap<Beyond>, count: i64
     let mut known: Vec<(i64, i64)> = beyond.iter().map(|run| (run.job, run.number)).collect();
     known.sort_unstable();
     let mut jobs = connection.prepare_cached("SELECT job, name, kept FROM punctual_jobs WHERE kept > ?")?;
-    // The highest number that goes, counted from the end that is nearer.
-    let mut from_below = connection.prepare_cached(
-        "SELECT number FROM punctual_runs WHERE job = ? AND ended IS NOT NULL ORDER BY number LIMIT 1 OFFSET ?",
-    )?;
-    let mut from_above = connection.prepare_cached(
-        "SELECT number FROM punctual_runs WHERE job = ? AND ended IS NOT NULL ORDER BY number DESC LIMIT 1 OFFSET ?",
-    )?;
-    let mut oldest = connection.prepare_cached(
-        "SELECT ended, number FROM punctual_runs WHERE job = ? AND ended IS NOT NULL AND number <= ? ORDER BY ended, number",
-    )?;
+    let mut runs = connection
+        .prepare_cached("SELECT ended, number FROM punctual_runs WHERE job = ? AND ended IS NOT NULL ORDER BY ended, number")?;
     let mut jobs = jobs.query([count])?;
     while let Some(job) = jobs.next()? {
         let (job, name, kept): (i64, String, i64) = (job.get(0)?, job.get(1)?, job.get(2)?);
-        let (name, many): (Arc<str>, i64) = (name.into(), kept - count);
-        let last: Option<i64> = if many <= count {
-            from_below.query_row((job, many - 1), |row| row.get(0)).optional()?
-        } else {
-            from_above.query_row((job, count), |row| row.get(0)).optional()?
-        };
-        let Some(last) = last else { continue };
-        let mut runs = oldest.query((job, last))?;
-        while let Some(run) = runs.next()? {
+        let name: Arc<str> = name.into();
+        let mut lowest = Lowest { connection, job, many: kept - count, surely: None, last: None };
+        let (mut runs, mut left) = (runs.query([job])?, lowest.many);
+        while let (Some(run), true) = (runs.next()?, left > 0) {
             let run = Beyond { ended: run.get(0)?, name: name.clone(), number: run.get(1)?, job };
+            if !lowest.holds(run.number)? {
+                continue;
+            }
+            left -= 1;
             if known.binary_search(&(job, run.number)).is_err() && !take(beyond, run, most) {
                 break;
             }
@@ -272,14 +304,51 @@ fn too_many(connection: &Connection, beyond: &mut BinaryHeap<Beyond>, count: i64
     Ok(())
 }
 
+/// The ended runs of a job with the lowest numbers, so many of them.
+struct Lowest<'a> {
+    connection: &'a Connection,
+    job: i64,
+    many: i64,
+    /// Below this, no gaps among the numbers make a run anything else.
+    surely: Option<i64>,
+    /// The highest number of them: to be counted for, so only if it has to be.
+    last: Option<i64>,
+}
+
+impl Lowest<'_> {
+    fn holds(&mut self, number: i64) -> Result<bool, Fault> {
+        let surely = match self.surely {
+            Some(surely) => surely,
+            None => *self.surely.insert(self.at(0)?.saturating_add(self.many)),
+        };
+        if number < surely {
+            return Ok(true);
+        }
+        let last = match self.last {
+            Some(last) => last,
+            None => *self.last.insert(self.at(self.many - 1)?),
+        };
+        Ok(number <= last)
+    }
+
+    /// The number of the run in a place, from 0.
+    fn at(&self, place: i64) -> Result<i64, Fault> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT number FROM punctual_runs WHERE job = ? AND ended IS NOT NULL ORDER BY number LIMIT 1 OFFSET ?",
+        )?;
+        Ok(statement.query_row((self.job, place), |row| row.get(0))?)
+    }
+}
+
 /// Forgets a job and all its runs; says whether it was known.
 pub(super) fn purge(connection: &Connection, meta: &mut Meta, name: &str, now: Time<'_>) -> Result<bool, Fault> {
-    let Some((_, row)) = find(connection, name)? else {
+    let found = find(connection, name, |columns, row| {
+        let held = holder(columns, now)?.map(|(by, _)| StoreError::Held { job: name.to_owned(), by: by.to_owned() });
+        held.map_or(Ok(row), |held| Err(Fault::Said(held)))
+    })?;
+    let Some(row) = found else {
         return Ok(false);
     };
-    if let Some(held) = row.holder(now) {
-        return Err(Fault::Said(StoreError::Held { job: name.to_owned(), by: held.by.to_string() }));
-    }
     let sums = "SELECT count(*), ifnull(sum(checksum), 0) FROM punctual_runs WHERE job = ?";
     let (runs, sum): (i64, i64) = connection.query_row(sums, [row.id], |row| Ok((row.get(0)?, row.get(1)?)))?;
     connection.execute("DELETE FROM punctual_runs WHERE job = ?", [row.id])?;

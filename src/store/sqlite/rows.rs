@@ -3,6 +3,7 @@
 //! A row is written and read in the order of its table's columns. Its last column is a checksum of the others and of the
 //! table's name; a row whose checksum differs is not read.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,23 +29,30 @@ pub(super) const RUN_COLUMNS: usize = 17;
 
 /// A checksum that differs if a value, its kind, its column or its table does.
 pub(super) fn checksum<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
-    let mut bytes = Vec::with_capacity(384);
-    bytes.extend(table.as_bytes());
-    let mut add = |kind: u8, value: &[u8]| {
-        bytes.push(kind);
-        bytes.extend((value.len() as u64).to_le_bytes());
-        bytes.extend(value);
-    };
+    let mut bytes = Vec::with_capacity(512);
+    bytes.extend_from_slice(table.as_bytes());
     for column in columns {
         match column {
-            ValueRef::Null => add(0, &[]),
-            ValueRef::Integer(value) => add(1, &value.to_le_bytes()),
-            ValueRef::Real(value) => add(2, &value.to_le_bytes()),
-            ValueRef::Text(value) => add(3, value),
-            ValueRef::Blob(value) => add(4, value),
+            ValueRef::Null => bytes.push(0),
+            ValueRef::Integer(value) => add(&mut bytes, &[1], &value.to_le_bytes()),
+            ValueRef::Real(value) => add(&mut bytes, &[2], &value.to_le_bytes()),
+            ValueRef::Text(value) => add(&mut bytes, &head(3, value), value),
+            ValueRef::Blob(value) => add(&mut bytes, &head(4, value), value),
         }
     }
     crc32fast::hash(&bytes).into()
+}
+
+fn add(bytes: &mut Vec<u8>, head: &[u8], value: &[u8]) {
+    bytes.extend_from_slice(head);
+    bytes.extend_from_slice(value);
+}
+
+/// The kind of a value and its length, so that it is clear where the next one begins.
+fn head(kind: u8, value: &[u8]) -> [u8; 9] {
+    let mut head = [kind; 9];
+    head[1..].copy_from_slice(&(value.len() as u64).to_le_bytes());
+    head
 }
 
 /// Writes a row: its columns, then its checksum, as the statement's parameters.
@@ -57,22 +65,31 @@ pub(super) fn execute<const N: usize>(
     statement.execute(params_from_iter(values.map(ToSqlOutput::Borrowed)))
 }
 
-/// A row whose checksum is right, read column by column.
+/// A row, read column by column.
 pub(super) struct Fields<'r> {
     row: &'r Row<'r>,
     next: usize,
-    pub(super) checksum: i64,
 }
 
 impl<'r> Fields<'r> {
-    /// The first `columns` columns of a row; its checksum follows them. `which` says which row it is, if it is damaged.
-    pub(super) fn of(row: &'r Row<'r>, table: &str, columns: usize, which: impl FnOnce() -> String) -> Result<Self, Fault> {
-        let values = (0..columns).map(|column| row.get_ref(column)).collect::<Result<Vec<_>, _>>()?;
-        let found = checksum(table, values);
+    /// The first columns of a row whose checksum, which follows them, is right; and that checksum. `which` says which row it
+    /// is, if it is damaged.
+    pub(super) fn of(
+        row: &'r Row<'r>,
+        table: &str,
+        columns: usize,
+        which: impl FnOnce() -> String,
+    ) -> Result<(Self, i64), Fault> {
+        // A column that is missing makes the checksum differ.
+        let found = checksum(table, (0..columns).map_while(|column| row.get_ref(column).ok()));
         match row.get_ref(columns)? {
-            ValueRef::Integer(written) if written == found => Ok(Fields { row, next: 0, checksum: found }),
+            ValueRef::Integer(written) if written == found => Ok((Fields { row, next: 0 }, found)),
             _ => Err(Fault::Damaged(format!("the checksum of {} in {table} is wrong", which()))),
         }
+    }
+
+    fn skip(&mut self, columns: usize) {
+        self.next += columns;
     }
 
     fn next<T: rusqlite::types::FromSql>(&mut self) -> Result<T, Fault> {
@@ -142,36 +159,42 @@ fn optional<'a, T>(value: Option<T>, column: impl FnOnce(T) -> ValueRef<'a>) -> 
     value.map_or(ValueRef::Null, column)
 }
 
-/// A job's row, besides its record.
+/// What a job's row tells besides its record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct JobRow {
     pub(super) id: i64,
+    pub(super) version: u64,
     /// How many ended runs of it are kept.
     pub(super) kept: i64,
     /// The numbers of its open runs, and the sum of the checksums of their rows.
     pub(super) open: Vec<u64>,
     pub(super) open_sum: i64,
-    /// Who holds it, until when, and since which boot that is counted.
-    pub(super) held: Option<(Arc<str>, i64, Arc<str>)>,
-    /// The checksum of the row, if it is there already.
+    /// The checksum of the row, 0 if it is not there yet.
     pub(super) checksum: i64,
 }
 
+/// Who holds a job until when, and the boot since which that is counted.
+pub(super) type Hold<'a> = Option<(&'a str, i64, &'a str)>;
+
 impl JobRow {
-    /// Who holds the job now.
-    pub(super) fn holder(&self, now: Time<'_>) -> Option<Held> {
-        let (by, until, boot) = self.held.as_ref()?;
-        let left = u64::try_from(until.saturating_sub(now.at)).unwrap_or(0);
-        (**boot == *now.boot && left > 0).then(|| Held { by: by.clone(), left: Duration::from_nanos(left) })
+    /// Checks a row, and reads this of it.
+    pub(super) fn read(row: &Row<'_>) -> Result<JobRow, Fault> {
+        let which = || row.get(1).map_or_else(|_| "a job".to_owned(), |name: String| format!("job {name:?}"));
+        let (mut fields, checksum) = Fields::of(row, JOBS, JOB_COLUMNS, which)?;
+        let id = fields.int()?;
+        fields.skip(1);
+        let version = fields.count()?;
+        fields.skip(12);
+        let (kept, open, open_sum) = (fields.int()?, numbers(fields.text()?)?, fields.int()?);
+        Ok(JobRow { id, version, kept, open, open_sum, checksum })
     }
 
     /// The columns, with the numbers of the open runs as text.
-    pub(super) fn columns<'a>(&'a self, record: &'a JobRecord, open: &'a str) -> Columns<'a, JOB_COLUMNS> {
-        let held = self.held.as_ref();
+    pub(super) fn columns<'a>(&self, record: &'a JobRecord, open: &'a str, hold: Hold<'a>) -> Columns<'a, JOB_COLUMNS> {
         [
             int(self.id),
             text(&record.name),
-            int(record.version),
+            int(self.version),
             text(&record.schedule),
             instant(&record.anchor),
             instant(&record.searched),
@@ -187,52 +210,67 @@ impl JobRow {
             int(self.kept),
             text(open),
             int(self.open_sum),
-            optional(held, |(by, _, _)| text(by)),
-            optional(held, |(_, until, _)| int(*until)),
-            optional(held, |(_, _, boot)| text(boot)),
+            optional(hold, |(by, _, _)| text(by)),
+            optional(hold, |(_, until, _)| int(until)),
+            optional(hold, |(_, _, boot)| text(boot)),
         ]
     }
+}
 
-    /// Reads a row; the record has no open runs yet, and nobody holds it yet.
-    pub(super) fn read(row: &Row<'_>) -> Result<(JobRecord, JobRow), Fault> {
-        let which = || row.get(1).map_or_else(|_| "a job".to_owned(), |name: String| format!("job {name:?}"));
-        let mut fields = Fields::of(row, JOBS, JOB_COLUMNS, which)?;
-        let mut own = JobRow { id: fields.int()?, checksum: fields.checksum, ..JobRow::default() };
-        let record = JobRecord {
-            name: fields.text()?.into(),
-            version: fields.count()?,
-            schedule: fields.text()?.to_owned(),
-            anchor: fields.instant()?,
-            searched: fields.instant()?,
-            missed_until: fields.optional_instant()?,
-            last_due: fields.optional_instant()?,
-            last_start: fields.optional_instant()?,
-            last_end: fields.optional_instant()?,
-            failures: fields.count()?,
-            crashes: fields.count()?,
-            paused: fields.int()? != 0,
-            runs_left: match fields.next::<Option<i64>>()? {
-                Some(left) => Some(left.try_into().map_err(|_| Fault::Damaged(format!("{left} runs left")))?),
-                None => None,
-            },
-            last_run: fields.count()?,
-            open: Vec::new(),
-            held: None,
-        };
-        own.kept = fields.int()?;
-        own.open = numbers(fields.text()?)?;
-        own.open_sum = fields.int()?;
-        if let (Some(by), Some(until), Some(boot)) = (fields.optional_text()?, fields.next()?, fields.optional_text()?) {
-            own.held = Some((by.into(), until, boot.into()));
-        }
-        Ok((record, own))
-    }
+/// Which column of a job's row says how many ended runs are kept.
+pub(super) const KEPT: usize = 15;
+
+/// Who holds a job now, and for how much longer, by a row that was checked.
+pub(super) fn holder<'r>(row: &'r Row<'r>, now: Time<'_>) -> Result<Option<(&'r str, Duration)>, Fault> {
+    let mut fields = Fields { row, next: 18 };
+    let (Some(by), Some(until), Some(boot)) = (fields.optional_text()?, fields.next::<Option<i64>>()?, fields.optional_text()?)
+    else {
+        return Ok(None);
+    };
+    let left = u64::try_from(until.saturating_sub(now.at)).unwrap_or(0);
+    Ok((boot == now.boot && left > 0).then(|| (by, Duration::from_nanos(left))))
+}
+
+/// A job's record without its open runs, by a row that was checked.
+pub(super) fn read_record(row: &Row<'_>, now: Time<'_>) -> Result<JobRecord, Fault> {
+    let mut fields = Fields { row, next: 1 };
+    Ok(JobRecord {
+        name: fields.text()?.into(),
+        version: fields.count()?,
+        schedule: fields.text()?.to_owned(),
+        anchor: fields.instant()?,
+        searched: fields.instant()?,
+        missed_until: fields.optional_instant()?,
+        last_due: fields.optional_instant()?,
+        last_start: fields.optional_instant()?,
+        last_end: fields.optional_instant()?,
+        failures: fields.count()?,
+        crashes: fields.count()?,
+        paused: fields.int()? != 0,
+        runs_left: match fields.next::<Option<i64>>()? {
+            Some(left) => Some(left.try_into().map_err(|_| Fault::Damaged(format!("{left} runs left")))?),
+            None => None,
+        },
+        last_run: fields.count()?,
+        open: Vec::new(),
+        held: holder(row, now)?.map(|(by, left)| Held { by: by.into(), left }),
+    })
+}
+
+/// The name of a job, by a row that was checked.
+pub(super) fn read_name(row: &Row<'_>) -> Result<Arc<str>, Fault> {
+    Fields { row, next: 1 }.text().map(Arc::from)
 }
 
 /// Numbers with a space between, as the column `open` holds them.
 pub(super) fn numbers_text(numbers: &[u64]) -> String {
-    let words: Vec<String> = numbers.iter().map(u64::to_string).collect();
-    words.join(" ")
+    let mut text = String::new();
+    for number in numbers {
+        let space = if text.is_empty() { "" } else { " " };
+        // Writing to a text does not fail.
+        let _ = write!(text, "{space}{number}");
+    }
+    text
 }
 
 fn numbers(text: &str) -> Result<Vec<u64>, Fault> {
@@ -267,8 +305,8 @@ pub(super) fn run_columns<'a>(job: i64, run: &'a RunRecord, follows: &'a str) ->
 /// Reads a run of a job from a row's first columns; with the checksum of the row.
 pub(super) fn read_run(row: &Row<'_>, job: &Arc<str>) -> Result<(RunRecord, i64), Fault> {
     let number = || row.get(1).map_or_else(|_| "a run".to_owned(), |number: i64| format!("run {number}"));
-    let mut fields = Fields::of(row, RUNS, RUN_COLUMNS, || format!("{} of job {job:?}", number()))?;
-    fields.int()?;
+    let (mut fields, checksum) = Fields::of(row, RUNS, RUN_COLUMNS, || format!("{} of job {job:?}", number()))?;
+    fields.skip(1);
     let number = fields.count()?;
     let (due, first_missed) = (fields.instant()?, fields.instant()?);
     let (folded, attempt) = (fields.count()?, fields.count()?);
@@ -294,7 +332,7 @@ pub(super) fn read_run(row: &Row<'_>, job: &Arc<str>) -> Result<(RunRecord, i64)
         follows: follows(fields.text()?)?,
         value: fields.next()?,
     };
-    Ok((run, fields.checksum))
+    Ok((run, checksum))
 }
 
 /// The columns that say where a run is in its life.

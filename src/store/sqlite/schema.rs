@@ -94,7 +94,7 @@ pub(super) fn version(connection: &Connection) -> Result<i64, Fault> {
     let Some(row) = rows.next()? else {
         return Err(Fault::Damaged(format!("{META} is empty")));
     };
-    let mut fields = Fields::of(row, META, columns, || "the row".to_owned())?;
+    let (mut fields, _) = Fields::of(row, META, columns, || "the row".to_owned())?;
     fields.int()?;
     let version = fields.int()?;
     if version < 1 {
@@ -164,7 +164,7 @@ impl Meta {
         let Some(row) = rows.next()? else {
             return Err(Fault::Damaged(format!("{META} is empty")));
         };
-        let mut fields = Fields::of(row, META, 10, || "the row".to_owned())?;
+        let (mut fields, _) = Fields::of(row, META, 10, || "the row".to_owned())?;
         fields.int()?;
         Ok(Meta {
             schema: fields.int()?,

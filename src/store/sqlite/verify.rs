@@ -6,9 +6,9 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::fault::Fault;
-use super::rows::{JOBS, JobRow, RUNS, parameter, read_run};
+use super::rows::{JOBS, JobRow, RUNS, parameter, read_name, read_run};
 use super::schema::{META, Meta, is_alone, tables};
-use crate::store::{JobRecord, RunRecord};
+use crate::store::RunRecord;
 
 /// How much of it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +51,10 @@ pub(super) fn content(connection: &Connection, meta: &Meta, depth: Depth) -> Res
     let mut statement = connection.prepare("SELECT * FROM punctual_jobs")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (record, row) = JobRow::read(row)?;
+        let (row, name) = (JobRow::read(row)?, read_name(row)?);
         sum = sum.wrapping_add(row.checksum);
-        open_runs(connection, &record, &row)?;
-        jobs.insert(row.id, (record.name, row));
+        open_runs(connection, &name, &row)?;
+        jobs.insert(row.id, (name, row));
     }
     if (jobs.len() as i64, sum) != (meta.jobs, meta.jobs_sum) {
         return Err(Fault::Damaged(format!("{JOBS} holds {} rows that are not the {} last written", jobs.len(), meta.jobs)));
@@ -68,20 +68,20 @@ pub(super) fn content(connection: &Connection, meta: &Meta, depth: Depth) -> Res
 }
 
 /// The open runs of a job, which have to be those that its row tells of.
-pub(super) fn open_runs(connection: &Connection, job: &JobRecord, row: &JobRow) -> Result<Vec<RunRecord>, Fault> {
+pub(super) fn open_runs(connection: &Connection, job: &Arc<str>, row: &JobRow) -> Result<Vec<RunRecord>, Fault> {
     let mut statement = connection.prepare_cached("SELECT * FROM punctual_runs WHERE job = ? AND number = ?")?;
     let (mut open, mut sum) = (Vec::with_capacity(row.open.len()), 0i64);
     for number in &row.open {
         let mut rows = statement.query((row.id, parameter(*number)))?;
         let Some(row) = rows.next()? else {
-            return Err(Fault::Damaged(format!("{RUNS} lacks run {number} of job {:?}", job.name)));
+            return Err(Fault::Damaged(format!("{RUNS} lacks run {number} of job {:?}", job)));
         };
-        let (run, checksum) = read_run(row, &job.name)?;
+        let (run, checksum) = read_run(row, job)?;
         sum = sum.wrapping_add(checksum);
         open.push(run);
     }
     if sum != row.open_sum {
-        return Err(Fault::Damaged(format!("the open runs of job {:?} in {RUNS} are not those last written", job.name)));
+        return Err(Fault::Damaged(format!("the open runs of job {:?} in {RUNS} are not those last written", job)));
     }
     Ok(open)
 }
