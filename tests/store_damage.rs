@@ -11,8 +11,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use fastrand::Rng;
-use punctual::{Durability, JobRecord, ManualClock, SqliteOptions, SqliteStore, Store, StoreError};
-use store_kit::{Everything, Folder, any_changes, at, change, everything, setting, write};
+use punctual::{Change, Durability, JobRecord, Keep, ManualClock, RunState, SqliteOptions, SqliteStore, Store, StoreError};
+use store_kit::{Everything, Folder, any_changes, at, change, ended, everything, run, setting, write};
 
 /// The files of a store: the database, its log, its mark.
 const FILES: [&str; 3] = ["jobs.db", "jobs.db-wal", "jobs.db-mark"];
@@ -268,6 +268,80 @@ fn no_damaged_file_is_read_as_right() {
     }
     failures.truncate(3);
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// A disk that loses writes leaves pages as they were before: any of them, beside any others that are new.
+#[test]
+fn any_pages_as_they_were_before() {
+    const PAGE: usize = 4096;
+    type Step = fn(&SqliteStore, JobRecord) -> Change;
+    let waiting = |number| run("quakes", number, RunState::Waiting { from: at(1), by_hand: false });
+    let first = |store: &SqliteStore| {
+        let mut record = JobRecord::new("quakes", at(0));
+        record.open = vec![waiting(5)];
+        let ended = (1..5).map(|number| ended("quakes", number, number as i64)).collect();
+        let other = change(JobRecord::new("airports", at(0)), Vec::new(), Duration::ZERO);
+        write(store, "node", vec![change(record, ended, Duration::ZERO), other]).unwrap();
+    };
+    let steps: [Step; 5] = [
+        |_, record| change(JobRecord { paused: true, ..record }, Vec::new(), Duration::ZERO),
+        |_, record| {
+            let open = vec![run("quakes", 5, RunState::Started { at: at(2) })];
+            change(JobRecord { open, ..record }, Vec::new(), Duration::ZERO)
+        },
+        |_, record| change(JobRecord { open: Vec::new(), ..record }, vec![ended("quakes", 5, 5)], Duration::ZERO),
+        |store, record| {
+            assert_eq!(store.prune(&Keep { count: Some(1), since: None }, 9), Ok(3));
+            change(record, Vec::new(), Duration::ZERO)
+        },
+        |store, record| {
+            assert_eq!(store.purge("airports"), Ok(true));
+            change(record, Vec::new(), Duration::ZERO)
+        },
+    ];
+    for (number, step) in steps.into_iter().enumerate() {
+        let folder = Folder::new();
+        let path = folder.join(FILES[0]);
+        let store = options(Durability::Power).open(&path).unwrap();
+        first(&store);
+        drop(store);
+        let [before, ..] = read(folder.path());
+        let store = options(Durability::Power).open(&path).unwrap();
+        let changes = vec![step(&store, store.load("quakes").unwrap().unwrap())];
+        write(&store, "node", changes).unwrap();
+        let expected = everything(&store).unwrap();
+        drop(store);
+        let [now, _, mark] = read(folder.path());
+        let (before, now) = (before.unwrap(), now.unwrap());
+        assert_eq!(before.len(), now.len());
+        let pages = |bytes: &[u8]| bytes.chunks(PAGE).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let (before, now) = (pages(&before), pages(&now));
+        let differing: Vec<usize> = (0..now.len()).filter(|page| before[*page] != now[*page]).collect();
+        assert!((2..10).contains(&differing.len()));
+        for some in 0..1 << differing.len() {
+            let mut mixed = now.clone();
+            for (bit, page) in differing.iter().enumerate() {
+                if some >> bit & 1 == 1 {
+                    mixed[*page].clone_from(&before[*page]);
+                }
+            }
+            // Without a mark too: then only all of them together are right again.
+            let without = 1 << differing.len() == some + 1;
+            let marks = if without { vec![mark.clone()] } else { vec![mark.clone(), None] };
+            for mark in marks {
+                let folder = Folder::new();
+                put(folder.path(), &[Some(mixed.concat()), None, mark]);
+                match options(Durability::Power).open(folder.join(FILES[0])) {
+                    Ok(store) => {
+                        let (found, here) = (everything(&store), format!("step {number}, pages {some:b} of {differing:?}"));
+                        assert!(found.as_ref() == Ok(&expected), "{here}: {found:?}");
+                    }
+                    Err(StoreError::Damaged { .. } | StoreError::Shortened { .. }) => assert_ne!(some, 0),
+                    Err(error) => panic!("step {number}, pages {some:b} of {differing:?}: {error}"),
+                }
+            }
+        }
+    }
 }
 
 /// Files as they are after some commits, a process killed or not.

@@ -1,40 +1,15 @@
 //! A store in a file: SQLite's, and readable by anything that reads SQLite.
 //!
-//! The file may hold tables of the host's own; those of the store begin with `punctual_`. Times are nanoseconds since 1970
-//! UTC, lengths of time nanoseconds, states and reasons words.
+//! One connection writes and never waits, another one reads, so that a poll waits for nobody. What takes long (checking,
+//! copying) has one of its own. Each commit also writes the one row of `punctual_meta`: its number, and the sums of the checksums
+//! of all rows, so that a row that is missing, or as it was before, is noticed too. `schema.rs` has the tables.
 //!
-//! | table | a row for | columns to look at |
-//! | --- | --- | --- |
-//! | `punctual_jobs` | each job | `job` (its number here), `name`, `schedule`, `last_due`, `last_start`, `last_end`, `failures`, `paused`, `kept` (ended runs that are kept), `open` (numbers of those that have not ended), `held_by` |
-//! | `punctual_runs` | each run | `job`, `number`, `due`, `attempt`, `state`, `not_before`, `started`, `ended`, `late`, `late_by`, `took`, `error`, `follows` |
-//! | `punctual_meta` | the store, one | `schema` (the version of the tables), `generation` (how many commits there were) |
+//! Structure is checked at open by SQLite's `integrity_check`, not by its `quick_check`: the quick one does not compare tables
+//! and indexes, and a run that an index has lost would be missing from the history. With a million runs that is two seconds
+//! instead of half a second.
 //!
-//! A run's `state` is `waiting`, `started` or `again`, and once it is over `done`, `failed`, `panicked`, `timed out`,
-//! `stopped`, `lost` or `cut off`.
-//!
-//! ```text
-//! sqlite3 jobs.db "SELECT name, number, datetime(due / 1e9, 'unixepoch') AS due, state, took / 1e9 AS seconds, error
-//!     FROM punctual_runs JOIN punctual_jobs USING (job) WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT 20"
-//! sqlite3 jobs.db "SELECT name, state, count(*), max(late) / 1e9 AS latest FROM punctual_runs JOIN punctual_jobs USING (job)
-//!     GROUP BY name, state"
-//! ```
-//!
-//! Reading is free. Whoever writes to these tables by hand makes the store refuse the file: each row has a checksum, and
-//! `punctual_meta` has the sums of them.
-//!
-//! # What is noticed
-//!
-//! | what happened to the file | how it is noticed |
-//! | --- | --- |
-//! | it is another kind of file | SQLite reads its beginning |
-//! | pages are gone, swapped or overwritten | at open SQLite's own integrity check, and the sums of all checksums |
-//! | bytes within a row are changed | the row's checksum: at open for jobs and open runs, for ended ones when they are read |
-//! | commits are missing: the log was cut or taken away, an older file put back | the mark, a file beside it: `<file>-mark` |
-//! | it is gone or empty | the mark |
-//! | it is deleted or replaced while it is open | device and inode, before each use (on Unix; elsewhere only that it is gone) |
-//!
-//! A store without its mark opens and gets a new one: take the mark along when the file is moved. What is noticed is said, and
-//! the file is left as it is.
+//! A file that others have tables in is checked as far as it is the store's. The file itself is opened by SQLite only: on Unix
+//! whoever closes a file gives up the locks of his whole process on it.
 
 mod change;
 mod fault;
@@ -91,6 +66,45 @@ pub enum Durability {
 /// # std::fs::remove_dir_all(&folder)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Plain SQL
+///
+/// The file may hold tables of the host's own; those of the store begin with `punctual_`. Times are nanoseconds since 1970
+/// UTC, lengths of time nanoseconds, states and reasons words.
+///
+/// | table | a row for | columns to look at |
+/// | --- | --- | --- |
+/// | `punctual_jobs` | each job | `job` (its number here), `name`, `schedule`, `last_due`, `last_start`, `last_end`, `failures`, `paused`, `kept` (ended runs that are kept), `open` (numbers of those that have not ended), `held_by` |
+/// | `punctual_runs` | each run | `job`, `number`, `due`, `attempt`, `state`, `not_before`, `started`, `ended`, `late`, `late_by`, `took`, `error`, `follows` |
+/// | `punctual_meta` | the store, one | `schema` (the version of the tables), `generation` (how many commits there were) |
+///
+/// A run's `state` is `waiting`, `started` or `again`, and once it is over `done`, `failed`, `panicked`, `timed out`,
+/// `stopped`, `lost` or `cut off`.
+///
+/// ```text
+/// sqlite3 jobs.db "SELECT name, number, datetime(due / 1e9, 'unixepoch') AS due, state, took / 1e9 AS seconds, error
+///     FROM punctual_runs JOIN punctual_jobs USING (job) WHERE ended IS NOT NULL ORDER BY ended DESC LIMIT 20"
+/// sqlite3 jobs.db "SELECT name, state, count(*), max(late) / 1e9 AS latest FROM punctual_runs JOIN punctual_jobs USING (job)
+///     GROUP BY name, state"
+/// ```
+///
+/// Anybody may read. Whoever writes to these tables by hand makes the store refuse the file: each row has a checksum, and
+/// `punctual_meta` has the sums of them. While somebody is within a transaction that writes, be it to tables of the host's own,
+/// the store cannot write and says [`StoreError::Busy`]: it waits only when it opens and reads, and then for a second.
+///
+/// # What is noticed
+///
+/// | what happened to the file | how it is noticed |
+/// | --- | --- |
+/// | it is another kind of file | SQLite reads its beginning |
+/// | pages are gone, swapped or overwritten | at open SQLite's own integrity check, and the sums of all checksums |
+/// | bytes within a row are changed | the row's checksum: at open for jobs and open runs, for ended ones when they are read |
+/// | commits are missing: the log was cut or taken away, an older file put back | the mark, a file beside it: `<file>-mark` |
+/// | it is gone or empty | the mark |
+/// | it is deleted or replaced while it is open | device and inode, before each use (on Unix; elsewhere only that it is gone) |
+///
+/// A store without its mark opens and gets a new one: take the mark along when the file is moved. What is noticed is said, and
+/// the file is left as it is.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Opened>);
 
@@ -173,8 +187,8 @@ impl SqliteOptions {
 
     /// Opens the store in a file, or makes one if there is none. The folder has to be there.
     ///
-    /// All jobs and open runs are read and checked, and the structure of the file: some milliseconds, and half a second for
-    /// each million of runs. If another process has the file locked, it waits for a second.
+    /// All jobs and open runs are read and checked, and the structure of the tables: some milliseconds, and about two seconds
+    /// for each million of runs. If another process has the file locked, it waits for a second.
     ///
     /// # Errors
     ///

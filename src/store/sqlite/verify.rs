@@ -59,10 +59,19 @@ pub(super) fn content(connection: &Connection, meta: &Meta, depth: Depth) -> Res
     if (jobs.len() as i64, sum) != (meta.jobs, meta.jobs_sum) {
         return Err(Fault::Damaged(format!("{JOBS} holds {} rows that are not the {} last written", jobs.len(), meta.jobs)));
     }
-    let sums = "SELECT count(*), ifnull(sum(checksum), 0) FROM punctual_runs";
-    let (count, sum): (i64, i64) = connection.query_row(sums, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let sums = "SELECT count(*), ifnull(sum(checksum), 0), count(ended) FROM punctual_runs NOT INDEXED";
+    let (count, sum, ended): (i64, i64, i64) =
+        connection.query_row(sums, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
     if (count, sum) != (meta.runs, meta.runs_sum) {
         return Err(Fault::Damaged(format!("{RUNS} holds {count} rows that are not the {} last written", meta.runs)));
+    }
+    // SQLite does not notice too many entries in an index of some rows only.
+    for index in ["punctual_runs_ended", "punctual_runs_of_job"] {
+        let entries = format!("SELECT count(*) FROM punctual_runs INDEXED BY {index} WHERE ended IS NOT NULL");
+        let entries: i64 = connection.query_row(&entries, [], |row| row.get(0))?;
+        if entries != ended {
+            return Err(Fault::Damaged(format!("{index} has {entries} entries, and {RUNS} {ended} runs that ended")));
+        }
     }
     if depth == Depth::Whole { every_run(connection, &jobs) } else { Ok(()) }
 }
