@@ -338,6 +338,8 @@ pub enum Blocked {
     Limit(Arc<str>),
     /// The executor has no room.
     PoolFull,
+    /// Its store cannot be written: see [`WithoutStore`](crate::WithoutStore).
+    Store,
 }
 
 impl fmt::Display for Blocked {
@@ -348,6 +350,7 @@ impl fmt::Display for Blocked {
             Blocked::Spacing => f.write_str("its last run started too short a time ago"),
             Blocked::Limit(name) => write!(f, "the limit {name:?} is reached"),
             Blocked::PoolFull => f.write_str("the executor has no room"),
+            Blocked::Store => f.write_str("its store cannot be written"),
         }
     }
 }

@@ -50,6 +50,7 @@ mod run;
 mod runtime;
 mod schedule;
 mod scheduler;
+mod store;
 mod sync;
 mod text;
 
@@ -64,12 +65,17 @@ pub use global::{
 };
 pub use id::JobId;
 pub use job::{Blocked, JobHandle, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
-pub use policy::{Backoff, Missed, Overlap};
+pub use policy::{Backoff, Missed, OnChange, Overlap, WithoutStore};
 pub use run::{BoxError, JobResult, LateBy, Outcome, Progress, RunFacts, RunView};
 pub use schedule::{Dialect, OnFold, OnGap, Schedule, Shift, Trigger, Upcoming, Zone};
 pub use scheduler::{
     Events, Following, InBackground, JobFuture, Late, Lateness, OnPoll, Overrun, Registering, Run, Scheduler, SchedulerBuilder,
     Spawned, Tick, UntilDue, Upstreams, WeakScheduler, Why,
+};
+
+pub use store::{
+    Batch, Change, Done, FollowedRun, Held, HistoryQuery, JobChange, JobRecord, Keep, Kept, LONGEST_ERROR, MemoryStore,
+    RunRecord, RunState, Store, StoreError,
 };
 
 /// Compile-time promises.

@@ -48,6 +48,38 @@ pub enum Overlap {
     CancelRunning,
 }
 
+/// What a kept job does while its store cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WithoutStore {
+    /// It runs all the same. What it did is written when that can be done again; if the process ends before, it is not known.
+    Run,
+    /// It waits.
+    Hold,
+}
+
+/// What becomes of a run that was cut off by the end of its process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) enum CutOff {
+    /// `at_most_once`: it is not run again.
+    #[default]
+    Leave,
+    /// `at_least_once`: it is.
+    RunAgain,
+}
+
+/// What becomes of a job whose schedule is another one than its record in the store says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnChange {
+    /// The schedule of the record goes on to hold.
+    Keep,
+    /// The new one holds, counted from now.
+    #[default]
+    Reanchor,
+    /// The new one holds, counted from now, and the job runs once at the next poll.
+    RunOnce,
+}
+
 /// How long to wait before a run that failed is tried again.
 ///
 /// ```

@@ -38,6 +38,10 @@ pub struct RunFacts {
     pub folded: u64,
     /// Which attempt at this occurrence it is, from 1.
     pub attempt: u32,
+    /// Its number among its job's runs, from 1; 0 if the job is not kept in a store.
+    pub number: u64,
+    /// Whether the job's run before this one was cut off by the end of its process.
+    pub previous_was_cut_off: bool,
     /// How often it was taken up before this: 0, and more after [`Outcome::Yield`].
     pub turn: u32,
     /// The runs that it follows, of a job registered by `following`: one, or with `following_all` one of each job. Of those
@@ -84,6 +88,8 @@ pub enum LateBy {
     Retry,
     /// Its slack let it, so that wake-ups could be merged.
     Slack,
+    /// Its store could not be written, or its program was not running.
+    Store,
 }
 
 /// What passes between a job's run and those outside while it goes on.
@@ -180,6 +186,16 @@ impl RunView {
     /// The job's name.
     pub fn name(&self) -> Option<&str> {
         self.facts.name.as_deref()
+    }
+
+    /// Its number among its job's runs, from 1: see [`RunFacts::number`].
+    pub fn number(&self) -> u64 {
+        self.facts.number
+    }
+
+    /// Whether the job's run before this one was cut off by the end of its process, and is not this run itself.
+    pub fn previous_was_cut_off(&self) -> bool {
+        self.facts.previous_was_cut_off
     }
 
     /// When it was due: of several occurrences folded into it, the last.

@@ -16,6 +16,7 @@ use super::{Shared, drop_quietly, message};
 use crate::clock::Clock;
 use crate::executor::{Executor, Work};
 use crate::run::{LateBy, RunView, TimeLimit};
+use crate::store::{Kept, StoreError};
 
 /// A run on its way out.
 pub(crate) struct Away {
@@ -35,6 +36,8 @@ pub(super) type Launcher = Arc<dyn Fn(Away) -> Result<(), Work> + Send + Sync>;
 /// Where runs come back to.
 pub(super) trait Home: Send + Sync {
     fn welcome(&self, returned: Returned);
+    /// The store has answered a write.
+    fn written(&self, answer: Result<Vec<Kept>, StoreError>);
 }
 
 impl<C> Home for Shared<C> {
@@ -49,6 +52,10 @@ impl<C> Home for Shared<C> {
             None
         });
         drop_quietly(unwanted);
+    }
+
+    fn written(&self, answer: Result<Vec<Kept>, StoreError>) {
+        self.with(|table| table.written(answer));
     }
 }
 

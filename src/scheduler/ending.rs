@@ -140,10 +140,14 @@ impl<C> Table<C> {
         let (due, first_missed) = (facts.due, facts.first_missed);
         let last = LastRun { due, first_missed, started: from_nanos(*started), took, late, folded, attempt: number, end };
         let now = self.watch.last();
+        let ended_wall = ended.saturating_add(now.ahead());
         let Some(job) = self.get_mut(id) else {
-            self.after.attempts.push(attempt);
-            return self.record_of_departed(id, last);
+            self.record_of_departed(id, last, &attempt, ended_wall);
+            return self.after.attempts.push(attempt);
         };
+        if let Some(kept) = job.kept.as_deref_mut() {
+            kept.has_ended(&attempt, end, ended_wall, now);
+        }
         job.stats.count(&last);
         let mut counts_anew = false;
         if let Some(plan) = job.plan.as_mut().filter(|plan| plan.schedule.spec().after_completion) {
@@ -206,14 +210,20 @@ impl<C> Table<C> {
         }
         if goes_on {
             self.requeue(id);
+        } else {
+            self.touch(id);
         }
     }
 
     /// Counts the run of a job that was removed while it was being called.
-    fn record_of_departed(&mut self, id: JobId, last: LastRun) {
+    fn record_of_departed(&mut self, id: JobId, last: LastRun, attempt: &Attempt, ended: i64) {
         let Some(place) = self.departed.iter().position(|departed| departed.id == id) else { return };
-        let Departed { mut stats, epitaph, .. } = self.departed.swap_remove(place);
+        let Departed { mut stats, epitaph, parting, .. } = self.departed.swap_remove(place);
         stats.count(&last);
+        if let Some(mut parting) = parting {
+            parting.has_ended(attempt, last.end, ended, self.watch.last());
+            self.part(parting);
+        }
         epitaph.write(stats, Some(last));
     }
 
@@ -254,7 +264,14 @@ impl<C> Table<C> {
             self.dropped(id, 1, due, due, DropReason::Overlapped);
             return;
         }
-        job.waiting.push_back(Waiting { due: Due::only(due), ready, by_hand: false, after: Some(followed) });
+        job.waiting.push_back(Waiting {
+            due: Due::only(due),
+            ready,
+            by_hand: false,
+            after: Some(followed),
+            number: 0,
+            cut_off: 0,
+        });
         self.requeue(id);
     }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::away::Launcher;
+use super::keep::KeptJob;
 use super::limits::LimitId;
 use super::plan::{Plan, Scale};
 use super::run::{Called, Run, Value};
+use super::step::Starting;
 use crate::clock::Now;
 use crate::event::{DropReason, Failure};
 use crate::id::JobId;
@@ -114,6 +116,8 @@ pub(super) struct Job<C> {
     pub(super) last: Option<LastRun>,
     pub(super) epitaph: Arc<dyn Epitaph>,
     pub(super) signals: Arc<Signals>,
+    /// What its store has of it.
+    pub(super) kept: Option<Box<KeptJob>>,
 }
 
 /// An attempt at a run, from its start to its end. While it is called on the polling thread it is out of the table.
@@ -126,6 +130,8 @@ pub(super) struct Attempt {
     /// Until when it has time, in elapsed time.
     pub(super) ends: Option<i64>,
     pub(super) rules: Option<Arc<Rules>>,
+    /// Of a kept job: how its last failure reads.
+    pub(super) error: Option<Box<str>>,
 }
 
 /// A run between two calls, or in the background.
@@ -147,6 +153,8 @@ pub(super) enum State {
         again: i64,
         failure: Box<Failure>,
     },
+    /// It is to be called as soon as its start is written.
+    Starting(Box<Starting>),
 }
 
 /// A run that is to start besides the schedule.
@@ -157,6 +165,9 @@ pub(super) struct Waiting {
     pub(super) ready: i64,
     pub(super) by_hand: bool,
     pub(super) after: Option<Followed>,
+    /// Its number among the runs of a kept job, once it has one, and how many attempts at it were cut off.
+    pub(super) number: u64,
+    pub(super) cut_off: u32,
 }
 
 /// The run, or runs, that a run follows.
@@ -174,6 +185,8 @@ pub(super) struct Chain {
     pub(super) on: On,
     pub(super) within: Option<i64>,
     pub(super) delay: Option<i64>,
+    /// Whether what it is given is always the same: `()`.
+    pub(super) is_unit: bool,
     pub(super) all: Option<All>,
 }
 
@@ -203,6 +216,7 @@ pub(super) enum BlockedBy {
     Condition,
     Window,
     Spacing,
+    Store,
     /// With its place in that line.
     Limit(LimitId, Rank),
 }
@@ -226,6 +240,7 @@ impl BlockedBy {
         match self {
             BlockedBy::Limit(super::limits::ROOM, _) => LateBy::Pool,
             BlockedBy::Limit(..) => LateBy::Limit,
+            BlockedBy::Store => LateBy::Store,
             _ => LateBy::Rules,
         }
     }
@@ -235,6 +250,7 @@ impl BlockedBy {
             BlockedBy::Condition => Blocked::Condition,
             BlockedBy::Window => Blocked::Window,
             BlockedBy::Spacing => Blocked::Spacing,
+            BlockedBy::Store => Blocked::Store,
             BlockedBy::Limit(super::limits::ROOM, _) => Blocked::PoolFull,
             BlockedBy::Limit(id, _) => Blocked::Limit(limit_name(id)),
         }
@@ -274,6 +290,7 @@ impl<C> Job<C> {
             last: None,
             epitaph,
             signals: Arc::default(),
+            kept: None,
         }
     }
 
@@ -328,7 +345,14 @@ impl<C> Job<C> {
             asked.ready = ready;
             asked.due = Due::only(now.wall);
         } else {
-            self.waiting.push_front(Waiting { due: Due::only(now.wall), ready, by_hand: true, after: None });
+            self.waiting.push_front(Waiting {
+                due: Due::only(now.wall),
+                ready,
+                by_hand: true,
+                after: None,
+                number: 0,
+                cut_off: 0,
+            });
         }
     }
 
@@ -338,8 +362,13 @@ impl<C> Job<C> {
         self.held_by = None;
     }
 
+    /// Whether a run of it is about to start: until it has, nothing else of it comes up.
+    pub(super) fn is_starting(&self) -> bool {
+        self.kept.is_some() && self.live.iter().any(|live| matches!(live.state, State::Starting(_)))
+    }
+
     fn may_start(&self) -> bool {
-        !self.paused && self.runs_left != Some(0)
+        !self.paused && self.runs_left != Some(0) && !self.is_starting()
     }
 
     /// The first of those that wait, if it can start as far as the job's other runs go, or its policy decides on it at once.

@@ -6,9 +6,11 @@
 //! [`options`]; [`wait`] is rest and end, [`observe`] what is told and [`why`] what is asked.
 
 mod away;
+mod carry;
 mod ending;
 mod entry;
 mod follow;
+mod keep;
 mod limits;
 mod observe;
 mod options;
@@ -47,11 +49,13 @@ use crate::event::{Event, RemoveReason};
 use crate::executor::{Executor, Pool};
 use crate::id::JobId;
 use crate::job::{Control, JobSnapshot, Jobs};
-use crate::policy::{Backoff, Missed, Overlap};
+use crate::policy::{Backoff, Missed, Overlap, WithoutStore};
 use crate::schedule::{Schedule, Trigger, Zone, from_nanos};
+use crate::store::{Done, Store};
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Condvar, Mutex, OnceLock, RwLock};
 use entry::Job;
+use keep::Keeping;
 use limits::Allows;
 use observe::{Observer, Subscription};
 use plan::{Plan, Scale};
@@ -119,6 +123,7 @@ pub(crate) struct Shared<C> {
     defaults: Defaults,
     host_late: Duration,
     seed: u64,
+    store: Option<Arc<dyn Store>>,
     table: Mutex<Table<C>>,
     polling: AtomicBool,
     /// With `table`: something was asked for from outside, or a poll ended.
@@ -154,6 +159,8 @@ pub struct SchedulerBuilder<C = ()> {
     defaults: Defaults,
     host_late: Duration,
     executor: Option<Arc<dyn Executor>>,
+    store: Option<Arc<dyn Store>>,
+    without_store: Option<WithoutStore>,
     seed: u64,
     host: std::marker::PhantomData<fn(C)>,
 }
@@ -235,6 +242,23 @@ impl<C: 'static> SchedulerBuilder<C> {
         self
     }
 
+    /// Keeps named jobs in a store, so that they carry on from there in the next process of the program: each then has a name
+    /// of its own.
+    ///
+    /// Before a run of theirs starts, that is written; all that is written in a poll is written at once. What ended is written
+    /// by the next poll, which the scheduler asks for at once.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// What kept jobs do while the store cannot be written. Unless given, those that run at most once wait
+    /// ([`WithoutStore::Hold`]) and those that run at least once run.
+    pub fn without_store(mut self, then: WithoutStore) -> Self {
+        self.without_store = Some(then);
+        self
+    }
+
     /// The seed of everything drawn: random gaps and jitter. The same seed draws the same.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -245,6 +269,8 @@ impl<C: 'static> SchedulerBuilder<C> {
     pub fn build(self) -> Scheduler<C> {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let watch = Watch::new(&*clock);
+        let node = || format!("{}-{}", std::process::id(), watch.last().wall).into();
+        let keeping = self.store.as_ref().map(|_| Box::new(Keeping::new(node(), self.without_store)));
         Scheduler(Arc::new(Shared {
             clock,
             zone: self.zone,
@@ -254,7 +280,8 @@ impl<C: 'static> SchedulerBuilder<C> {
             defaults: self.defaults,
             host_late: self.host_late,
             seed: self.seed,
-            table: Mutex::new(Table::new(watch)),
+            store: self.store,
+            table: Mutex::new(Table::new(watch, keeping)),
             polling: AtomicBool::new(false),
             changed: Condvar::new(),
             watched: AtomicBool::new(false),
@@ -405,6 +432,8 @@ impl<C: 'static> Scheduler<C> {
             defaults: Defaults::default(),
             host_late: Duration::from_secs(1),
             executor: None,
+            store: None,
+            without_store: None,
             seed: 0,
             host: std::marker::PhantomData,
         }
@@ -560,6 +589,13 @@ impl<C> Drop for Shared<C> {
     fn drop(&mut self) {
         let table = self.table.get_mut();
         table.close();
+        table.polls += 1;
+        let now = table.watch.last();
+        if let Some((batch, store)) = table.batch(now).zip(self.store.as_ref()) {
+            // Nobody is left to hear the answer.
+            drop_quietly(catch_unwind(AssertUnwindSafe(|| store.write(batch, Done::new(drop)))));
+        }
+        let table = self.table.get_mut();
         let (events, asks) = std::mem::take(&mut table.after).wake_and_drop();
         events.into_iter().for_each(drop_quietly);
         asks.into_iter().for_each(drop_quietly);
@@ -593,6 +629,9 @@ impl<C: 'static> Control for Shared<C> {
                 return Err(true);
             }
             job.failures = 0;
+            if let Some(kept) = job.kept.as_deref_mut() {
+                kept.crashes = 0;
+            }
             Ok(job.plan.clone().map(|plan| (plan, job.last_due, job.edition)))
         });
         let plan = match resumed {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Defaults;
+use super::carry::Keep;
 use super::entry::{Condition, Hours, Retry, Rules, Worth};
 use super::limits::Allows;
 use crate::clock::Clock;
@@ -31,6 +32,7 @@ pub(super) struct Options {
     pub(super) when: Option<Condition>,
     pub(super) at_latest: Option<Duration>,
     pub(super) window: Option<Schedule>,
+    pub(super) keep: Keep,
     pub(super) mistake: Option<Error>,
 }
 
@@ -225,6 +227,40 @@ macro_rules! job_options {
             /// Starts a run that has waited so long for [`when`](Self::when) whether it holds or not.
             pub fn at_latest(mut self, after: ::std::time::Duration) -> Self {
                 self.$($path).+.at_latest = Some(after);
+                self
+            }
+
+            /// In a store: a run that is cut off by the end of its process is not run again, and that is told
+            /// ([`Event::CutOff`](crate::Event::CutOff)). So it is unless said otherwise.
+            pub fn at_most_once(mut self) -> Self {
+                self.$($path).+.keep.cut_off = $crate::policy::CutOff::Leave;
+                self
+            }
+
+            /// In a store: a run that is cut off by the end of its process is run again, as a further attempt, by the next
+            /// process. For work that may be done twice.
+            pub fn at_least_once(mut self) -> Self {
+                self.$($path).+.keep.cut_off = $crate::policy::CutOff::RunAgain;
+                self
+            }
+
+            /// In a store: pauses the job as it is registered if so many of its starts in a row were cut off by the end of
+            /// their process, since it may be what ends it. [`resume`](crate::JobHandle::resume) lets it go on.
+            pub fn hold_after_crashes(mut self, starts: u32) -> Self {
+                self.$($path).+.keep.hold_after = Some(starts.max(1));
+                self
+            }
+
+            /// In a store: what becomes of the job if its record has another schedule.
+            pub fn on_change(mut self, then: $crate::policy::OnChange) -> Self {
+                self.$($path).+.keep.on_change = then;
+                self
+            }
+
+            /// In a store: the name that the job had in an earlier release, so that it carries on from that record. Several
+            /// calls give several names; the first that is known counts.
+            pub fn formerly(mut self, name: impl Into<String>) -> Self {
+                self.$($path).+.keep.formerly.push(name.into());
                 self
             }
 

@@ -39,6 +39,12 @@ impl Plan {
         plan
     }
 
+    /// The same job by another schedule.
+    pub(super) fn with(self, schedule: Schedule, now: Now) -> Self {
+        let Plan { zone, seed, missed, grace, .. } = self;
+        Plan::new(schedule, zone, seed, missed, grace, now)
+    }
+
     pub(super) fn setting(&self) -> Setting<'_> {
         Setting { zone: &self.zone, registered: Some(self.registered), moved: self.moved, seed: self.seed }
     }

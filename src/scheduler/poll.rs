@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::away::{Away, Home, How, Returned};
 use super::ending::End;
 use super::entry::{Attempt, Inline};
+use super::keep::text_of;
 use super::run::{Called, Value};
 use super::step::{Call, HandOver, Moment, Step, TimedOut};
 use super::{Run, Scheduler, Shared, drop_quietly, message};
@@ -16,6 +17,7 @@ use crate::id::JobId;
 use crate::job::RunEnd;
 use crate::run::{LateBy, Outcome, TimeLimit};
 use crate::schedule::{from_nanos, length, mix};
+use crate::store::{Batch, Done};
 use crate::sync::atomic::Ordering;
 
 /// What a poll did, and when to come back.
@@ -179,6 +181,7 @@ impl<C: 'static> Scheduler<C> {
         let Some(polling) = Polling::begin(shared) else { return Tick::BUSY };
         let mut poll = Poll::begin(self, budget);
         poll.take_in();
+        poll.take_answer();
         while let Some(step) = poll.next_step() {
             poll.take(step, host);
         }
@@ -197,6 +200,12 @@ impl<C: 'static> Scheduler<C> {
                 poll.take(step, host);
             }
         }
+        loop {
+            match shared.with(|table| table.step_gathered(poll.moment())) {
+                Step::Nothing => break,
+                step => poll.take(step, host),
+            }
+        }
         drop(polling);
         poll.tick()
     }
@@ -204,7 +213,13 @@ impl<C: 'static> Scheduler<C> {
     /// Takes in what came back from the background, for the end. Gives whether it did: not while a poll goes on.
     pub(super) fn take_in(&self) -> bool {
         let Some(_polling) = Polling::begin(&self.0) else { return false };
-        Poll::begin(self, None).take_in();
+        let mut poll = Poll::begin(self, None);
+        poll.take_in();
+        poll.take_answer();
+        let now = poll.now;
+        if let Step::Write(batch) = self.0.with(|table| table.write(now)) {
+            poll.write(batch);
+        }
         true
     }
 }
@@ -253,7 +268,8 @@ impl<'a, C: 'static> Poll<'a, C> {
     }
 
     fn moment(&self) -> Moment {
-        Moment { now: self.now, waited: length(self.read.saturating_sub(self.began)) }
+        let left = self.budget_ends.map(|end| end.saturating_sub(self.read));
+        Moment { now: self.now, waited: length(self.read.saturating_sub(self.began)), left }
     }
 
     /// An instant of the monotonic clock as elapsed time.
@@ -369,6 +385,7 @@ impl<'a, C: 'static> Poll<'a, C> {
                 self.read = shared.clock.monotonic();
             }
             Step::Call(call) => self.call(call, host),
+            Step::Write(batch) => self.write(batch),
             Step::HandOver(hand_over) => self.hand_over(*hand_over),
             Step::TimedOut(timed_out) => self.timed_out(timed_out),
             Step::AskSchedule { id, plan, due } => match catch_unwind(AssertUnwindSafe(|| plan.decide(due, self.now))) {
@@ -397,6 +414,36 @@ impl<'a, C: 'static> Poll<'a, C> {
                 // If it holds a run follows at once, or the budget would never let one.
                 self.moved |= !holds;
             }
+        }
+    }
+
+    /// Writes to the store, which answers now or later.
+    fn write(&mut self, batch: Batch) {
+        let shared = self.shared();
+        if let Some(store) = &shared.store {
+            let home: Arc<dyn Home> = self.scheduler.0.clone();
+            let home = Arc::downgrade(&home);
+            let done = Done::new(move |answer| {
+                if let Some(home) = home.upgrade() {
+                    home.written(answer);
+                }
+            });
+            // A store that panics has dropped the answer, and so given one.
+            if let Err(payload) = catch_unwind(AssertUnwindSafe(|| store.write(batch, done))) {
+                drop_quietly(payload);
+            }
+        }
+        self.take_answer();
+        self.read = shared.clock.monotonic();
+    }
+
+    /// Takes the store's answer in, if it has come.
+    fn take_answer(&mut self) {
+        let (shared, now) = (self.shared(), self.now);
+        let outdated = shared.with(|table| table.take_answer(now));
+        for (id, name) in outdated {
+            let record = shared.store.as_ref().and_then(|store| store.load(&name).ok().flatten());
+            shared.with(|table| table.adopt(id, record, now));
         }
     }
 
@@ -520,6 +567,9 @@ impl<'a, C: 'static> Poll<'a, C> {
         };
         let mut failure = None;
         if let Some(kind) = kind {
+            if attempt.view.facts.number > 0 {
+                attempt.error = Some(text_of(&kind).into());
+            }
             self.tick.failed += 1;
             let facts = &attempt.view.facts;
             let told = Failure { id, name: facts.name.clone(), due: facts.due, attempt: facts.attempt, kind };

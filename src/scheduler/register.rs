@@ -13,7 +13,7 @@ use super::entry::{Body, Job};
 use super::options::{Options, Place, job_options};
 use super::plan::Plan;
 use super::run::{Called, Value};
-use super::{Run, Scheduler, Shared};
+use super::{Run, Scheduler, Shared, carry};
 use crate::builder::When;
 use crate::clock::Now;
 use crate::error::Error;
@@ -142,28 +142,23 @@ impl<C: 'static, M> When<Registering<C, M>> {
         let grace = options.grace.or(shared.grace);
         let zone = schedule.spec().zone.clone().unwrap_or_else(|| shared.zone.clone());
         let rules = options.rules(&shared.defaults, place, &zone, &shared.clock)?;
+        let known = shared.known(options.name.as_deref(), &options.keep)?;
         let (mut entry, handle) = entry(&shared, &mut options, body);
         let id = entry.id;
         let seed = identity(handle.name(), id.order, shared.seed);
         let plan = Plan::new(schedule, shared.zone.clone(), seed, missed, grace, now);
-        let next = match first(&plan, now) {
-            Ok(next) => next,
+        entry.rules = rules;
+        let told = match carry::begin(&mut entry, plan, known, &options.keep, now) {
+            Ok(told) => told,
             Err(error) => {
                 shared.with(|table| table.release(id));
                 return Err(error);
             }
         };
-        let spec = plan.schedule.spec();
-        entry.rules = rules;
-        let here = plan.on_scale(now);
-        entry.searched = next.map_or(here, |next| here.min(next.saturating_sub(1)));
-        entry.next = next;
-        entry.runs_left = spec.times;
-        if spec.immediately || plan.schedule.is_reboot() {
-            entry.ask_by_hand(now);
-        }
-        entry.plan = Some(plan);
         shared.admit(entry, &options.limits)?;
+        shared.tell(&told);
+        // It may have had its last run in an earlier process.
+        shared.with(|table| table.remove_if_over(id));
         Ok(handle)
     }
 }

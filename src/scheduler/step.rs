@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::away::Launcher;
 use super::entry::{Attempt, BlockedBy, Body, Condition, Followed, Inline, Job, Live, State, Waiting};
+use super::keep::Gathering;
 use super::limits::{LimitId, ROOM};
 use super::plan::Plan;
 use super::run::Value;
@@ -18,10 +19,11 @@ use super::table::{AFTER_ALL_JOBS, Errand, Table};
 use crate::clock::Now;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::id::JobId;
-use crate::policy::{Due, Overlap, Verdict};
+use crate::policy::{Due, Overlap, Verdict, WithoutStore};
 use crate::queue::Rank;
 use crate::run::{LateBy, RunFacts, RunView};
 use crate::schedule::{from_nanos, length, to_nanos};
+use crate::store::Batch;
 
 /// While a condition does not hold it is asked once a second.
 const ASKED_EVERY: i64 = 1_000_000_000;
@@ -34,8 +36,9 @@ const LOOKED_AT: usize = 64;
 pub(super) struct Moment {
     /// The instant of the poll.
     pub(super) now: Now,
-    /// How long the poll has gone on.
+    /// How long the poll has gone on, and how much of its budget is left.
     pub(super) waited: i64,
+    pub(super) left: Option<Duration>,
 }
 
 impl Moment {
@@ -66,6 +69,8 @@ pub(super) enum Step<C> {
         plan: Box<Plan>,
         due: i64,
     },
+    /// What is to be written to the store, before runs start whose start it is.
+    Write(Batch),
     /// Its condition, likewise.
     AskCondition {
         id: JobId,
@@ -123,6 +128,14 @@ pub(super) enum Origin {
     Turn,
 }
 
+/// How a run begins once it may.
+pub(super) struct Starting {
+    pub(super) origin: Origin,
+    pub(super) before: Before,
+    /// Whether it could have waited for other wake-ups, and did not have to.
+    pub(super) merged: bool,
+}
+
 /// What kind of a run asks to be let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entrance {
@@ -143,18 +156,32 @@ impl<C> Table<C> {
     /// Goes on with the jobs that are due, up to the next thing that needs the lock to be free.
     pub(super) fn step(&mut self, moment: Moment) -> Step<C> {
         if self.paused || self.closed {
-            return Step::Nothing;
+            return self.write(moment.now);
+        }
+        if let Some(step) = self.start_granted(moment) {
+            return step;
         }
         for _ in 0..LOOKED_AT {
+            if self.has_gathered(moment.left) {
+                return self.write(moment.now);
+            }
             let Some((_, slot)) = self.first_due(moment.now) else {
                 self.put_off = None;
-                return Step::Nothing;
+                return self.write(moment.now);
             };
             if let Some(step) = self.visit(slot, moment) {
                 return step;
             }
         }
         Step::Looked
+    }
+
+    /// What there is to write, if it may be written in this poll.
+    pub(super) fn write(&mut self, now: Now) -> Step<C> {
+        match self.batch(now) {
+            Some(batch) => Step::Write(batch),
+            None => Step::Nothing,
+        }
     }
 
     #[inline]
@@ -345,11 +372,13 @@ impl<C> Table<C> {
         let queued = waiting.after.is_none() && !waiting.by_hand;
         let held_by = job.held_by.take().or(queued.then_some(LateBy::Overlap));
         let after = waiting.after.clone();
+        let (number, cut_off) = (waiting.number, waiting.cut_off);
         let at = match &after {
             Some(after) => waiting.ready.max(after.ended).saturating_add(now.ahead()),
             None => due.due,
         };
-        let attempt = self.attempt(id, due, at, after, held_by, moment)?;
+        let mut attempt = self.attempt(id, due, at, after, held_by, number, moment)?;
+        attempt.view.facts.attempt = cut_off.saturating_add(1);
         self.begin(id, attempt, Origin::Waiting(waiting), moment, false)
     }
 
@@ -450,7 +479,7 @@ impl<C> Table<C> {
         }
         let held_by = self.get_mut(id)?.held_by.take();
         let held_by = held_by.or_else(|| slack.then_some(LateBy::Slack));
-        let attempt = self.attempt(id, run, at, None, held_by, moment)?;
+        let attempt = self.attempt(id, run, at, None, held_by, 0, moment)?;
         let (due, edition) = (again?, self.get(id)?.edition);
         self.begin(id, attempt, Origin::Occurrence { due, last_due, edition }, moment, merged)
     }
@@ -462,7 +491,7 @@ impl<C> Table<C> {
         match job.overlap() {
             Some(Overlap::Queue { most }) if queued < most as usize => {
                 let ready = run.due.saturating_sub(now.ahead()).min(now.elapsed);
-                job.waiting.push_back(Waiting { due: run, ready, by_hand: false, after: None });
+                job.waiting.push_back(Waiting { due: run, ready, by_hand: false, after: None, number: 0, cut_off: 0 });
             }
             _ => self.dropped(id, run.folded, run.first, run.due, DropReason::Overlapped),
         }
@@ -473,6 +502,22 @@ impl<C> Table<C> {
         let (now, here) = (moment.now, moment.elapsed());
         let Some(job) = self.get(id) else { return Gate::Shut };
         let away = job.is_away();
+        if job.kept.is_some() {
+            match self.may_gather(now) {
+                Gathering::Open => {}
+                Gathering::NextPoll => {
+                    self.hold(id);
+                    return Gate::Shut;
+                }
+                Gathering::Without(until) => {
+                    if self.without_store(id) == WithoutStore::Hold {
+                        self.block(id, BlockedBy::Store, Some(until), None, now);
+                        return Gate::Shut;
+                    }
+                }
+            }
+        }
+        let Some(job) = self.get(id) else { return Gate::Shut };
         let Some(rules) = job.rules.clone() else {
             return if away { self.limit_gate(id, &[ROOM], due, moment) } else { Gate::Open };
         };
@@ -530,12 +575,13 @@ impl<C> Table<C> {
     /// that follows, when the run before it ended.
     #[inline]
     fn attempt(
-        &self,
+        &mut self,
         id: JobId,
         due: Due,
         at: i64,
         after: Option<Followed>,
         held_by: Option<LateBy>,
+        number: u64,
         moment: Moment,
     ) -> Option<Box<Attempt>> {
         let now = moment.now;
@@ -547,7 +593,9 @@ impl<C> Table<C> {
             () if now.stepped >= before_poll / 2 && now.stepped > 0 => LateBy::ClockStep,
             () => LateBy::Host,
         });
-        let job = self.get(id)?;
+        let job = self.get_mut(id)?;
+        let kept = job.kept.as_deref_mut();
+        let (number, previous_was_cut_off) = kept.map_or((0, false), |kept| kept.next_run(number));
         let instant = from_nanos(due.due);
         let facts = RunFacts {
             id,
@@ -558,12 +606,14 @@ impl<C> Table<C> {
             late_by,
             folded: due.folded,
             attempt: 1,
+            number,
+            previous_was_cut_off,
             turn: 0,
             follows: after.as_ref().map(|after| after.runs.clone()).unwrap_or_default(),
         };
         let view = RunView { facts, signals: job.signals.clone(), limit: None };
         let (started, took, rules) = (moment.wall(), Duration::ZERO, job.rules.clone());
-        Some(Box::new(Attempt { view, after, started, took, ends: None, rules }))
+        Some(Box::new(Attempt { view, after, started, took, ends: None, rules, error: None }))
     }
 
     /// Tells of an attempt that starts, and counts how late its run is.
@@ -600,14 +650,39 @@ impl<C> Table<C> {
             job.last_start = Some(here);
             job.missed_until = job.on_scale(moment.now);
         }
-        let away = job.is_away();
         attempt.started = moment.wall();
+        attempt.ends = None;
         if let Some(rules) = &attempt.rules {
-            attempt.ends = rules.timeout.map(|limit| here.saturating_add(length(limit)));
             self.limits.take(&rules.limits, here, moment.now.elapsed);
             rules.limits.iter().for_each(|limit| self.let_on(*limit, moment.now.elapsed));
         }
-        if away {
+        let starting = Starting { origin, before, merged };
+        let gathers = |table: &Self| table.is_kept(id) && matches!(table.may_gather(moment.now), Gathering::Open);
+        if self.keeping.is_some() && (self.is_gathering() || gathers(self)) {
+            self.gather(id, attempt, starting);
+            return None;
+        }
+        self.begin_now(id, attempt, starting, moment)
+    }
+
+    /// The same, once its start is written.
+    #[inline]
+    pub(super) fn begin_now(
+        &mut self,
+        id: JobId,
+        mut attempt: Box<Attempt>,
+        starting: Starting,
+        moment: Moment,
+    ) -> Option<Step<C>> {
+        let Starting { origin, before, merged } = starting;
+        let here = moment.elapsed();
+        if let Some(limit) = attempt.rules.as_ref().and_then(|rules| rules.timeout) {
+            attempt.ends = Some(here.saturating_add(length(limit)));
+        }
+        let waited = moment.wall().saturating_sub(attempt.started).max(0);
+        attempt.started = moment.wall();
+        attempt.view.facts.late = attempt.view.facts.late.saturating_add(Duration::from_nanos(waited.unsigned_abs()));
+        if self.get(id)?.is_away() {
             return self.out(id, attempt, origin, before, moment, merged);
         }
         self.announce(&attempt.view.facts);
@@ -692,10 +767,28 @@ impl<C> Table<C> {
             }
             return;
         };
-        let (turns, serial) = (self.turns + 1, self.serial);
-        let Some(job) = self.get_mut(id) else { return };
-        job.held_by = Some(live.attempt.view.facts.late_by);
-        // Its place in line is the one with which it passed the gate.
+        if matches!(origin, Origin::Turn) {
+            self.turns += 1;
+            live.state = State::Yielded { again: full, order: AFTER_ALL_JOBS + self.turns };
+            if let Some(job) = self.get_mut(id) {
+                job.live.push(live);
+            }
+            self.let_on(ROOM, now.elapsed);
+            return self.requeue(id);
+        }
+        let due = self.set_back(id, live.attempt, origin, before, now);
+        let Some(priority) = self.get(id).map(|job| job.priority) else { return };
+        let rank = Rank { due, priority, order: id.order };
+        self.block(id, BlockedBy::Limit(ROOM, rank), None, None, now);
+    }
+
+    /// A run that was to begin does not: all is as before. Gives since when it was to begin, in elapsed time, which is its
+    /// place in a line.
+    pub(super) fn set_back(&mut self, id: JobId, mut attempt: Box<Attempt>, origin: Origin, before: Before, now: Now) -> i64 {
+        self.serial += 1;
+        let serial = self.serial;
+        let Some(job) = self.get_mut(id) else { return now.elapsed };
+        job.held_by = Some(attempt.view.facts.late_by);
         let due = match &origin {
             Origin::Occurrence { due, .. } => {
                 job.plan.as_ref().map_or(now.elapsed, |plan| plan.wall(plan.jittered(*due), now).saturating_sub(now.ahead()))
@@ -710,6 +803,9 @@ impl<C> Table<C> {
             job.last_start = before.last_start;
             job.missed_until = before.missed_until;
         }
+        if let Some(kept) = job.kept.as_deref_mut() {
+            kept.not_begun(&attempt.view.facts);
+        }
         match origin {
             Origin::Occurrence { due, last_due, edition } => {
                 if edition == job.edition {
@@ -717,7 +813,7 @@ impl<C> Table<C> {
                     job.next = Some(due);
                     job.searched = due.saturating_sub(1);
                 }
-                self.after.attempts.push(live.attempt);
+                self.after.attempts.push(attempt);
             }
             Origin::Waiting(waiting) => {
                 if job.paused {
@@ -725,27 +821,22 @@ impl<C> Table<C> {
                 } else {
                     job.waiting.push_front(waiting);
                 }
-                self.after.attempts.push(live.attempt);
+                self.after.attempts.push(attempt);
             }
             Origin::Attempt(failure, again) => {
-                live.attempt.view.facts.attempt -= 1;
+                attempt.view.facts.attempt -= 1;
+                attempt.ends = None;
                 job.stats.retries -= 1;
-                live.attempt.ends = None;
-                live.serial = serial;
-                live.state = State::Again { again, failure };
-                job.live.push(live);
+                job.live.push(Live { serial, attempt, state: State::Again { again, failure } });
             }
-            Origin::Turn => {
-                live.state = State::Yielded { again: full, order: AFTER_ALL_JOBS + turns };
-                job.live.push(live);
-                self.turns = turns;
-                self.let_on(ROOM, now.elapsed);
-                return self.requeue(id);
-            }
+            Origin::Turn => {}
         }
-        let Some(priority) = self.get(id).map(|job| job.priority) else { return };
-        let rank = Rank { due, priority, order: id.order };
-        self.block(id, BlockedBy::Limit(ROOM, rank), None, None, now);
+        due
+    }
+
+    /// What was gathered of them is written and started.
+    pub(super) fn step_gathered(&mut self, moment: Moment) -> Step<C> {
+        self.start_granted(moment).unwrap_or_else(|| self.write(moment.now))
     }
 
     /// The run by hand of all jobs: each that can run now, in the order given. Others run when they can.

@@ -11,6 +11,7 @@ use std::task::Waker;
 use super::away::Returned;
 use super::drop_quietly;
 use super::entry::{Attempt, Block, BlockedBy, Chain, Followed, Job, Live, On, State, Unrun, Waiting};
+use super::keep::{Keeping, Parting};
 use super::limits::{Allows, LimitId, Limits};
 use super::plan::{Plan, Scale};
 use super::summary::Lateness;
@@ -42,6 +43,8 @@ pub(super) struct Table<C> {
     /// How many jobs are in either queue.
     placed: usize,
     pub(super) limits: Limits,
+    /// What concerns the store, if there is one.
+    pub(super) keeping: Option<Box<Keeping>>,
     /// Runs in the background that have not returned, by their serial, and those that have.
     pub(super) away: HashMap<u64, Errand>,
     pub(super) returned: VecDeque<Returned>,
@@ -96,6 +99,7 @@ pub(super) struct Departed {
     pub(super) id: JobId,
     pub(super) stats: Stats,
     pub(super) epitaph: Arc<dyn Epitaph>,
+    pub(super) parting: Option<Parting>,
 }
 
 /// What is left to do once the lock is free.
@@ -153,7 +157,7 @@ impl<C> After<C> {
 }
 
 impl<C> Table<C> {
-    pub(super) fn new(watch: Watch) -> Self {
+    pub(super) fn new(watch: Watch, keeping: Option<Box<Keeping>>) -> Self {
         let begun = watch.last().elapsed;
         Table {
             jobs: Vec::new(),
@@ -163,6 +167,7 @@ impl<C> Table<C> {
             wall: Timeline::default(),
             placed: 0,
             limits: Limits::default(),
+            keeping,
             away: HashMap::new(),
             returned: VecDeque::new(),
             put_off: None,
@@ -250,6 +255,9 @@ impl<C> Table<C> {
         let limits = match () {
             () if self.closed => Err(Error::ShutDown),
             () if orphan => Err(Error::JobGone),
+            () if self.is_taken(candidate) => {
+                Err(Error::NameTaken { name: candidate.name.as_deref().unwrap_or_default().to_owned() })
+            }
             () => self.limits.join(limits, self.watch.last().elapsed),
         };
         let limits = match limits {
@@ -277,11 +285,13 @@ impl<C> Table<C> {
                 upstream.followers.push(id);
             }
         }
+        self.is_named(&job);
         if let Some(place) = self.jobs.get_mut(id.slot as usize) {
             *place = Some(job);
             self.count += 1;
         }
         self.tell(|_| Event::Registered { id, name });
+        self.touch(id);
         self.asked(id);
     }
 
@@ -299,11 +309,14 @@ impl<C> Table<C> {
         let now = self.watch.last();
         let rests = |job: &Job<C>| {
             job.live.iter().position(|live| match live.state {
-                State::Again { .. } => true,
+                // What is kept carries on in the next process.
+                State::Again { .. } => job.kept.is_none(),
                 State::Yielded { .. } => job.is_away(),
-                State::Away => false,
+                // One that is about to start is not begun.
+                State::Away | State::Starting(_) => false,
             })
         };
+        self.none_starts(now);
         let resting: Vec<JobId> = self.all().filter(|job| rests(job).is_some()).map(|job| job.id).collect();
         for id in resting {
             while let Some(place) = self.get(id).and_then(rests) {
@@ -345,6 +358,7 @@ impl<C> Table<C> {
 
     /// Puts a job in its queues, in its place; from outside, or when no more can come of it in this poll.
     pub(super) fn requeue(&mut self, id: JobId) {
+        self.touch(id);
         let Some(job) = self.get(id).filter(|job| !job.held) else { return };
         let (soon, scheduled, slack, scale) = (job.soon(), job.scheduled(), job.slack(), job.scale());
         let priority = job.priority;
@@ -445,7 +459,10 @@ impl<C> Table<C> {
         if job.running {
             self.after.wakers.extend(job.signals.stop());
             // Its run is counted when it ends.
-            self.departed.push(Departed { id, stats: job.stats, epitaph: job.epitaph.clone() });
+            let parting = self.parting(&mut job, now);
+            self.departed.push(Departed { id, stats: job.stats, epitaph: job.epitaph.clone(), parting });
+        } else if let Some(parting) = self.parting(&mut job, now) {
+            self.part(parting);
         }
         job.stats.runs += job.live.len() as u64;
         job.stats.stopped += job.live.len() as u64;
@@ -478,6 +495,7 @@ impl<C> Table<C> {
             // Between two turns it holds them too.
             State::Yielded { .. } => self.give_back(live.attempt.limits(), true, now.elapsed),
             State::Away => self.after.wakers.extend(live.attempt.view.signals.stop()),
+            State::Starting(_) => self.give_back(live.attempt.limits(), true, now.elapsed),
             State::Again { .. } => {}
         }
     }
@@ -520,7 +538,9 @@ impl<C> Table<C> {
             return Err(Error::Circle { path: path.join(" -> ") });
         }
         if let Some(job) = self.get_mut(id) {
-            let none = || Box::new(Chain { upstreams: Vec::new(), on: On::Success, within: None, delay: None, all: None });
+            let none = || {
+                Box::new(Chain { upstreams: Vec::new(), on: On::Success, within: None, delay: None, is_unit: false, all: None })
+            };
             job.chain.get_or_insert_with(none).upstreams.push(upstream);
         }
         if let Some(upstream) = self.get_mut(upstream) {
@@ -531,15 +551,16 @@ impl<C> Table<C> {
 
     /// How long until there is something to do, in nanoseconds; negative if it is overdue. `None` while none is to start.
     pub(super) fn idle(&self, now: Now) -> Option<i64> {
-        if !self.returned.is_empty() {
+        if !self.returned.is_empty() || self.wants_poll(now) {
             return Some(0);
         }
+        let writes = self.writes_again().map(|at| at.saturating_sub(now.elapsed));
         if self.paused || self.closed {
-            return None;
+            return writes;
         }
         let elapsed = self.elapsed.wake().map(|due| due.saturating_sub(now.elapsed));
         let wall = self.wall.wake().map(|due| due.saturating_sub(now.wall));
-        earlier(elapsed, wall)
+        earlier(earlier(elapsed, wall), writes)
     }
 
     /// When the first job is due, by the wall clock, whatever its slack.
@@ -557,7 +578,7 @@ impl<C> Table<C> {
             self.elapsed.first().is_some_and(|(rank, _)| rank.due <= now.elapsed)
                 || self.wall.first().is_some_and(|(rank, _)| rank.due <= now.wall)
         };
-        self.returned.is_empty() && (self.paused || self.closed || !due())
+        self.returned.is_empty() && !self.wants_poll(now) && (self.paused || self.closed || !due())
     }
 
     /// How many jobs are due, a thousand at most, and the first of them.

@@ -103,14 +103,15 @@ impl<C: 'static> Scheduler<C> {
         loop {
             let mut table = shared.table.lock();
             let left = end.map_or(LONGEST_REST, |end| end.saturating_duration_since(Instant::now()));
-            if shared.is_running_elsewhere(&table) && !left.is_zero() {
+            if (shared.is_running_elsewhere(&table) || table.is_writing()) && !left.is_zero() {
                 shared.changed.wait_for(&mut table, left);
                 continue;
             }
             let here = table.is_polled_here();
             drop(table);
             // Another poll may have begun meanwhile: then there is that to wait for.
-            if self.take_in() || here || left.is_zero() {
+            let done = self.take_in() || here || left.is_zero();
+            if done && (here || left.is_zero() || !shared.table.lock().is_writing()) {
                 return self.unended();
             }
         }
