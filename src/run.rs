@@ -88,7 +88,7 @@ pub enum LateBy {
     Retry,
     /// Its slack let it, so that wake-ups could be merged.
     Slack,
-    /// Its store could not be written, or its program was not running.
+    /// Its store could not be written.
     Store,
 }
 

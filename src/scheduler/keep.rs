@@ -34,6 +34,9 @@ const MOST_WAIT: i64 = 60 * FIRST_WAIT;
 /// So many runs are gathered for one write at most.
 const MOST_GATHERED: usize = 1000;
 
+/// Of each job so many runs that have ended wait at most to be written; then the oldest are forgotten.
+const MOST_UNWRITTEN: usize = 1000;
+
 /// The table's side of the store.
 pub(super) struct Keeping {
     /// Who writes.
@@ -111,7 +114,7 @@ pub(super) struct KeptJob {
     /// The record as it was last written.
     last: JobRecord,
     /// Runs that have ended and are not yet written.
-    ended: Vec<RunRecord>,
+    ended: VecDeque<RunRecord>,
     last_run: u64,
     last_end: Option<i64>,
     pub(super) crashes: u32,
@@ -127,7 +130,7 @@ impl KeptJob {
         KeptJob {
             name,
             formerly,
-            ended: Vec::new(),
+            ended: VecDeque::new(),
             last_run: last.last_run,
             last_end: last.last_end.as_ref().map(to_nanos),
             crashes: last.crashes,
@@ -146,7 +149,7 @@ impl KeptJob {
 
     /// A run of an earlier process was cut off, and is not run again.
     pub(super) fn was_left(&mut self, run: &RunRecord, started: DateTime<Utc>, now: Now) {
-        self.ended.push(RunRecord { state: RunState::CutOff { started, at: from_nanos(now.wall) }, ..run.clone() });
+        self.is_over(RunRecord { state: RunState::CutOff { started, at: from_nanos(now.wall) }, ..run.clone() });
     }
 
     fn number(&mut self) -> u64 {
@@ -173,7 +176,20 @@ impl KeptJob {
         let error = attempt.error.as_deref().map(str::to_owned).filter(|_| end.is_failure());
         let follows = follows(attempt.after.as_ref(), now);
         let run = RunRecord { state, took: attempt.took, error, follows, ..of_facts(&attempt.view.facts, &self.name) };
-        self.ended.push(run);
+        self.is_over(run);
+    }
+
+    fn is_over(&mut self, run: RunRecord) {
+        if self.ended.len() == MOST_UNWRITTEN {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(run);
+    }
+
+    /// What was sent was not written.
+    fn comes_back(&mut self, sent: Vec<RunRecord>) {
+        let room = MOST_UNWRITTEN.saturating_sub(self.ended.len());
+        sent.into_iter().rev().take(room).for_each(|run| self.ended.push_front(run));
     }
 }
 
@@ -308,7 +324,7 @@ impl<C> Table<C> {
         let only = |change: Vec<(JobId, JobChange)>| Change { jobs: change.into_iter().map(|(_, change)| change).collect() };
         let mut changes: Vec<Change> = together.into_iter().map(only).collect();
         for Parting { id, mut kept, record } in parting {
-            let ended = std::mem::take(&mut kept.ended);
+            let ended: Vec<RunRecord> = std::mem::take(&mut kept.ended).into();
             let change =
                 JobChange { record: record.clone(), ended: ended.clone(), hold: Duration::ZERO, formerly: kept.formerly.clone() };
             changes.push(Change { jobs: vec![change] });
@@ -388,7 +404,7 @@ impl<C> Table<C> {
                     for Sent { id, ended, .. } in change {
                         self.not_started(id, None, now);
                         let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { continue };
-                        kept.ended.splice(0..0, ended);
+                        kept.comes_back(ended);
                         kept.touched = false;
                         outdated.push((id, kept.name.clone()));
                     }
@@ -419,12 +435,12 @@ impl<C> Table<C> {
         self.tell(|_| Event::StoreFailed { error, again: Duration::from_nanos(wait.unsigned_abs()) });
         for Sent { id, record, ended, parting } in writing.into_iter().flatten() {
             if let Some(mut kept) = parting {
-                kept.ended.splice(0..0, ended);
+                kept.comes_back(ended);
                 self.part(Parting { id, kept, record });
                 continue;
             }
             let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { continue };
-            kept.ended.splice(0..0, ended);
+            kept.comes_back(ended);
             self.touch(id);
             match self.without_store(id) {
                 WithoutStore::Hold => self.not_started(id, Some(again), now),
@@ -548,7 +564,7 @@ impl<C> Job<C> {
         if record == kept.last && kept.ended.is_empty() {
             return None;
         }
-        let (ended, formerly) = (std::mem::take(&mut kept.ended), kept.formerly.clone());
+        let (ended, formerly) = (std::mem::take(&mut kept.ended).into(), kept.formerly.clone());
         Some(JobChange { record, ended, hold: Duration::ZERO, formerly })
     }
 

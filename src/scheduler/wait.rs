@@ -130,7 +130,7 @@ impl<C: 'static> Scheduler<C> {
             let left = end.map_or(LONGEST_REST, |end| end.saturating_duration_since(Instant::now()));
             let (running, here) = {
                 let table = shared.table.lock();
-                (shared.is_running_elsewhere(&table), table.is_polled_here())
+                (shared.is_running_elsewhere(&table) || table.is_writing(), table.is_polled_here())
             };
             if left.is_zero() || !running && (self.take_in() || here) {
                 return Poll::Ready(());
