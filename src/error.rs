@@ -53,6 +53,8 @@ pub enum Error {
         #[source]
         error: crate::store::StoreError,
     },
+    #[error("{word}() says nothing without {without}(); add {without}(), or leave it out")]
+    NothingSaid { word: &'static str, without: &'static str },
     #[error("times(0) would never run; write 1 or more, or leave it out")]
     ZeroTimes,
     #[error("`{schedule}` never runs: {reason}")]

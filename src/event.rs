@@ -16,7 +16,7 @@ use crate::store::StoreError;
 
 /// Something that happened. `Display` gives one line, for logs.
 ///
-/// A run's life: due, (blocked,) started, (failed, retried, started ..,) ended. An occurrence that does not become a run is
+/// A run's life: (blocked,) due, started, (failed, retried, started ..,) ended. An occurrence that does not become a run is
 /// dropped.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -230,6 +230,10 @@ pub enum DropReason {
     Overlapped,
     /// The run to follow had ended too long ago: `within`.
     Stale,
+    /// It waited to start when its job was paused.
+    Paused,
+    /// It waited to start when its job was given another schedule.
+    Rescheduled,
     /// The result to follow was that of an earlier process, and such results are not kept.
     ResultLost,
 }
@@ -348,6 +352,8 @@ impl fmt::Display for DropReason {
             DropReason::Deadline => "the deadline had passed",
             DropReason::Overlapped => "an earlier run was still going on",
             DropReason::Stale => "the run to follow had ended too long ago",
+            DropReason::Paused => "the job was paused",
+            DropReason::Rescheduled => "the job was given another schedule",
             DropReason::ResultLost => "the result to follow went with its process",
         })
     }

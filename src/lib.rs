@@ -36,6 +36,7 @@
 #![warn(unreachable_pub)]
 
 mod builder;
+mod caught;
 mod clock;
 mod error;
 mod event;

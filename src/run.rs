@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use crate::clock::Clock;
 use crate::id::{JobId, label};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// An error of a job's own.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -98,8 +98,10 @@ pub(crate) struct Signals {
     stop: AtomicBool,
     done: AtomicU64,
     of: AtomicU64,
-    /// When it really began, for a run in the background: nanoseconds of the monotonic clock plus one, 0 before.
+    /// When it really began, for a run in the background: nanoseconds of the monotonic clock plus one, 0 before; and as
+    /// elapsed time.
     began: AtomicU64,
+    began_elapsed: AtomicI64,
     /// Who is to be woken when it is told to stop.
     waker: Mutex<Option<Waker>>,
 }
@@ -144,12 +146,24 @@ impl Signals {
         drop(old);
     }
 
-    pub(crate) fn begin(&self, monotonic: Duration) {
+    /// A turn of it goes out, and has not begun.
+    pub(crate) fn goes_out(&self) {
+        self.began.store(0, Ordering::Release);
+    }
+
+    pub(crate) fn begin(&self, monotonic: Duration, elapsed: i64) {
+        self.began_elapsed.store(elapsed, Ordering::Relaxed);
         self.began.store(crate::schedule::length(monotonic).unsigned_abs().saturating_add(1), Ordering::Release);
     }
 
+    /// When it began, by the monotonic clock.
     pub(crate) fn began(&self) -> Option<Duration> {
         self.began.load(Ordering::Acquire).checked_sub(1).map(Duration::from_nanos)
+    }
+
+    /// The same as elapsed time, so with what the machine has slept.
+    pub(crate) fn began_elapsed(&self) -> Option<i64> {
+        self.began().map(|_| self.began_elapsed.load(Ordering::Relaxed))
     }
 }
 

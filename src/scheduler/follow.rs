@@ -263,7 +263,8 @@ impl<T: Send + Sync + 'static, C: 'static> Following<T, C> {
         R: Future<Output: JobResult> + Send + 'static,
     {
         self.register(Place::Away, |kept| {
-            Body::Away(future_body(spawn, kept, move |run, value| value_of::<T>(value).map(|value| job(run, value))))
+            let launcher = future_body(spawn, kept, move |run, value| value_of::<T>(value).map(|value| job(run, value)));
+            Body::Away { launcher, pooled: false }
         })
     }
 }
@@ -294,7 +295,8 @@ impl<T: Send + Sync + 'static, C: 'static> Following<T, C, InBackground> {
     {
         let executor = self.scheduler.0.executor().clone();
         self.register(Place::Away, |kept| {
-            Body::Away(on_executor(executor, move |run, value| kept.keep(Followed::of(value, |value| job(run, value)))))
+            let call = move |run: &RunView, value| kept.keep(Followed::of(value, |value| job(run, value)));
+            Body::Away { launcher: on_executor(executor, call), pooled: true }
         })
     }
 }

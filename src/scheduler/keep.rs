@@ -8,16 +8,15 @@
 //! A store may answer a write late. Until then the runs that it is asked for wait, and everything else goes on.
 
 use std::collections::{HashMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::drop_quietly;
 use super::entry::{Attempt, BlockedBy, Followed, Job, Live, State, Waiting};
 use super::step::{Moment, Starting, Step};
 use super::table::Table;
+use crate::caught::caught;
 use crate::clock::Now;
 use crate::event::{Event, FailureKind};
 use crate::id::JobId;
@@ -482,11 +481,8 @@ impl<C> Table<C> {
             keeping.starting.retain(|about| about.id != job.id);
         }
         let mut record = job.record(now)?;
-        let mut kept = job.kept.take()?;
+        let kept = job.kept.take()?;
         record.open.clear();
-        for live in &job.live {
-            kept.has_ended(&live.attempt, RunEnd::Stopped, now.wall, now);
-        }
         record.last_end = kept.last_end.map(from_nanos);
         Some(Parting { id: job.id, kept, record })
     }
@@ -512,7 +508,7 @@ impl<C> Table<C> {
     }
 
     /// A job's runs that were about to start do not: all is as before, and it waits.
-    fn not_started(&mut self, id: JobId, until: Option<i64>, now: Now) {
+    pub(super) fn not_started(&mut self, id: JobId, until: Option<i64>, now: Now) {
         let Some(keeping) = &mut self.keeping else { return };
         let mut mine = Vec::new();
         keeping.starting.retain(|about| {
@@ -665,10 +661,7 @@ fn follows(after: Option<&Followed>, now: Now) -> Vec<FollowedRun> {
 
 /// As much of a failure's text as is kept. It is the user's code that writes it, which may panic: not for under a lock.
 pub(super) fn text_of(kind: &FailureKind) -> String {
-    let mut text = catch_unwind(AssertUnwindSafe(|| kind.to_string())).unwrap_or_else(|payload| {
-        drop_quietly(payload);
-        "an error whose text panics".to_owned()
-    });
+    let mut text = caught(|| kind.to_string()).unwrap_or_else(|_| "an error whose text panics".to_owned());
     if text.len() > LONGEST_ERROR {
         let end = (0..=LONGEST_ERROR).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);

@@ -24,9 +24,7 @@ mod table;
 mod wait;
 mod why;
 
-use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -43,9 +41,10 @@ pub use wait::{Spawned, UntilDue};
 pub use why::Why;
 
 use crate::builder::{Every, When};
+use crate::caught::{caught, drop_quietly};
 use crate::clock::{Changes, Clock, Look, Now, SystemClock, Watch, read_together};
 use crate::error::Error;
-use crate::event::{Event, RemoveReason};
+use crate::event::{DropReason, Event, RemoveReason};
 use crate::executor::{Executor, Pool};
 use crate::id::JobId;
 use crate::job::{Control, JobSnapshot, Jobs};
@@ -319,24 +318,6 @@ impl<C> fmt::Debug for Scheduler<C> {
     }
 }
 
-/// Drops what is the user's: a panic in it goes no further.
-pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        std::mem::forget(payload);
-    }
-}
-
-/// What a panic said. The payload's own drop may panic too; that goes no further.
-pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
-    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "with a payload that is no text".to_owned(),
-    };
-    drop_quietly(payload);
-    text
-}
-
 impl<C> Shared<C> {
     /// Does something to the table, and then, with the lock free, what comes of it.
     fn with<R>(&self, change: impl FnOnce(&mut Table<C>) -> R) -> R {
@@ -361,7 +342,7 @@ impl<C> Shared<C> {
             }
             let callbacks = { self.callbacks.read().clone() };
             for callback in callbacks {
-                drop_quietly(catch_unwind(AssertUnwindSafe(|| callback())));
+                let _ = caught(|| callback());
             }
         }
         result
@@ -370,8 +351,9 @@ impl<C> Shared<C> {
     /// Asks a schedule with the lock free, and sets its job's next occurrence. One of the user's own that panics ends here; its
     /// job says so when it is next asked.
     fn ask(&self, id: JobId, plan: Plan, from: i64, reanchored: bool) {
-        let next = catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None);
+        let next = caught(|| plan.next(from)).unwrap_or(None);
         self.with(|table| table.found(id, &plan.schedule, from, next, reanchored));
+        drop_quietly(plan);
     }
 
     /// Takes a job in. One that is refused is dropped with the lock free, since it holds what is the user's.
@@ -494,11 +476,13 @@ impl<C: 'static> Scheduler<C> {
 
     /// Cancels all jobs; returns how many there were.
     pub fn clear(&self) -> usize {
+        self.0.now();
         self.0.with(|table| table.cancel_all(None))
     }
 
     /// Cancels the jobs that bear a tag; returns how many there were.
     pub fn clear_tagged(&self, tag: impl AsRef<str>) -> usize {
+        self.0.now();
         self.0.with(|table| table.cancel_all(Some(tag.as_ref())))
     }
 
@@ -593,11 +577,16 @@ impl<C> Drop for Shared<C> {
         let now = table.watch.last();
         if let Some((batch, store)) = table.batch(now).zip(self.store.as_ref()) {
             // Nobody is left to hear the answer.
-            drop_quietly(catch_unwind(AssertUnwindSafe(|| store.write(batch, Done::new(drop)))));
+            let _ = caught(|| store.write(batch, Done::new(drop)));
         }
         let table = self.table.get_mut();
+        for id in table.ids(None) {
+            table.end_runs(id);
+        }
         let (events, asks) = std::mem::take(&mut table.after).wake_and_drop();
+        self.tell(&events);
         events.into_iter().for_each(drop_quietly);
+        let table = self.table.get_mut();
         asks.into_iter().for_each(drop_quietly);
         for job in table.take_jobs() {
             job.epitaph.write(job.stats, job.last.clone());
@@ -610,6 +599,8 @@ impl<C> Drop for Shared<C> {
 
 impl<C: 'static> Control for Shared<C> {
     fn cancel(&self, id: JobId) -> bool {
+        // Its runs end now.
+        self.now();
         self.with(|table| {
             // A job on its last run has no further one to take away.
             let more = table.get(id).is_some_and(Job::has_more);
@@ -643,7 +634,9 @@ impl<C: 'static> Control for Shared<C> {
             let last_due = last_due.filter(|last| plan.scale == Scale::Wall && !table::is_wrong_before(*last, now));
             let from = plan.on_scale(now).max(last_due.unwrap_or(i64::MIN));
             // A schedule of the user's own that panics ends here; its job says so when it is next asked.
-            (from, catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None), edition)
+            let next = caught(|| plan.next(from)).unwrap_or(None);
+            drop_quietly(plan);
+            (from, next, edition)
         });
         self.with(|table| {
             let job = table.get_mut(id).zip(next).filter(|(job, (.., edition))| job.edition == *edition);
@@ -677,13 +670,14 @@ impl<C: 'static> Control for Shared<C> {
         let now = self.now();
         let (missed, grace, seed) = {
             let table = self.table.lock();
-            let plan = table.get(id).and_then(|job| job.plan.as_ref()).ok_or(Error::JobGone)?;
+            let plan = table.get(id).ok_or(Error::JobGone)?.plan.as_ref().ok_or(Error::NoSchedule)?;
             (plan.missed, plan.grace, plan.seed)
         };
         let mut plan = Some(Plan::new(schedule, self.zone.clone(), seed, missed, grace, now));
         let next = plan.as_ref().map_or(Ok(None), |plan| register::first(plan, now))?;
         let result = self.with(|table| {
             table.release_from_block(id);
+            table.clear_waiting(id, DropReason::Rescheduled, |waiting| !waiting.by_hand && waiting.after.is_none());
             let (Some(job), Some(new)) = (table.get_mut(id), &plan) else { return Err(Error::JobGone) };
             job.edition = job.edition.wrapping_add(1);
             job.runs_left = new.schedule.spec().times;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Defaults;
 use super::carry::Keep;
-use super::entry::{Condition, Hours, Retry, Rules, Worth};
+use super::entry::{BlockedBy, Condition, Hours, Retry, Rules, Worth};
 use super::limits::Allows;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -92,16 +92,30 @@ impl Options {
             Some(Overlap::Allow { .. }) if place == Place::OnPoll && self.overlap.is_some() => return Err(Error::AllowInline),
             _ => {}
         }
+        if self.at_latest.is_some() && self.when.is_none() {
+            return Err(Error::NothingSaid { word: "at_latest", without: "when" });
+        }
+        let retries = self.retry.or(defaults.retry).is_some();
+        if let Some(word) =
+            [(self.backoff.is_some(), "backoff"), (self.only.is_some(), "retry_if")].iter().find(|(said, _)| *said && !retries)
+        {
+            return Err(Error::NothingSaid { word: word.1, without: "retry" });
+        }
         if self.pause_after == Some(0) {
             return Err(Error::ZeroOfMany { word: "pause_after_failures" });
         }
         let usual = defaults.overlap.filter(|overlap| place == Place::Away || !matches!(overlap, Overlap::Allow { .. }));
+        let mut asks_hours = false;
         let mut window = self.window.take().map(|window| Hours { window, zone: zone.clone() });
         if let Some(hours) = window.take_if(|hours| hours.zone.is_custom()) {
             // The zone is code of the user's own, which is asked as a condition is.
             let (also, clock) = (self.when.take(), clock.clone());
-            let open = move || hours.opens(to_nanos(&clock.wall())).is_none() && also.as_ref().is_none_or(|also| also());
+            let open = move |late: bool| {
+                let closed = hours.opens(to_nanos(&clock.wall())).map(|_| BlockedBy::Window);
+                closed.or_else(|| also.as_ref().and_then(|also| also(late)))
+            };
             self.when = Some(Arc::new(open));
+            asks_hours = true;
         }
         let most = self.retry.or(defaults.retry).filter(|most| *most > 0);
         let backoff = self.backoff.take().or(defaults.backoff.clone()).unwrap_or_default();
@@ -115,12 +129,18 @@ impl Options {
             when: self.when.take(),
             at_latest: self.at_latest.map(length),
             window,
+            asks_hours,
         };
         let Rules { overlap, timeout, retry, pause_after, spacing, when, window, .. } = &rules;
         let any = overlap.is_some() || timeout.is_some() || retry.is_some() || pause_after.is_some() || spacing.is_some();
         let any = any || when.is_some() || window.is_some() || !self.limits.is_empty();
         Ok(any.then(|| Arc::new(rules)))
     }
+}
+
+/// A condition, of which a panic counts as no, and a run that has waited long enough is let through unasked.
+pub(crate) fn condition(holds: impl Fn() -> bool + Send + Sync + 'static) -> Condition {
+    Arc::new(move |late| if late || holds() { None } else { Some(BlockedBy::Condition) })
 }
 
 /// The words that say more of a job, for whatever type holds its [`Options`].
@@ -220,7 +240,7 @@ macro_rules! job_options {
             /// Starts a run only while this holds. One that is due waits: it is asked again at the first poll a second later or
             /// more, and occurrences that come meanwhile fold. A panic counts as no, and is told as a failure.
             pub fn when(mut self, holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-                self.$($path).+.when = Some(::std::sync::Arc::new(holds));
+                self.$($path).+.when = Some($crate::scheduler::options::condition(holds));
                 self
             }
 

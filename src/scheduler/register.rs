@@ -17,6 +17,7 @@ use super::{Run, Scheduler, Shared, carry};
 use crate::builder::When;
 use crate::clock::Now;
 use crate::error::Error;
+use crate::id::JobId;
 use crate::job::{Control, Epitaph, JobHandle, Results};
 use crate::policy::Missed;
 use crate::run::{BoxError, JobResult, Outcome, RunView};
@@ -106,6 +107,26 @@ pub(super) fn entry<C: 'static, T: Send + Sync + 'static>(
     (entry, JobHandle { id, name, control: Arc::downgrade(&control), results })
 }
 
+/// A place in the table that is given back unless it is used: code of the user's own may fail or panic before.
+struct Reserved<'a, C> {
+    shared: &'a Shared<C>,
+    id: Option<JobId>,
+}
+
+impl<C> Reserved<'_, C> {
+    fn is_used(mut self) {
+        self.id = None;
+    }
+}
+
+impl<C> Drop for Reserved<'_, C> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.shared.with(|table| table.release(id));
+        }
+    }
+}
+
 impl<C: 'static> Registering<C> {
     pub(super) fn new(scheduler: Scheduler<C>) -> Self {
         Registering { scheduler, options: Options::default(), mode: PhantomData }
@@ -145,16 +166,12 @@ impl<C: 'static, M> When<Registering<C, M>> {
         let known = shared.known(options.name.as_deref(), &options.keep)?;
         let (mut entry, handle) = entry(&shared, &mut options, body);
         let id = entry.id;
+        let reserved = Reserved { shared: &shared, id: Some(id) };
         let seed = identity(handle.name(), id.order, shared.seed);
         let plan = Plan::new(schedule, shared.zone.clone(), seed, missed, grace, now);
         entry.rules = rules;
-        let told = match carry::begin(&mut entry, plan, known, &options.keep, now) {
-            Ok(told) => told,
-            Err(error) => {
-                shared.with(|table| table.release(id));
-                return Err(error);
-            }
-        };
+        let told = carry::begin(&mut entry, plan, known, &options.keep, now)?;
+        reserved.is_used();
         shared.admit(entry, &options.limits)?;
         shared.tell(&told);
         // It may have had its last run in an earlier process.
@@ -236,7 +253,10 @@ impl<C: 'static> When<Registering<C>> {
         F: Fn(RunView) -> R + Send + Sync + 'static,
         R: Future<Output: JobResult> + Send + 'static,
     {
-        self.register(Place::Away, |kept| Body::Away(future_body(spawn, kept, move |run, _| Some(job(run)))))
+        self.register(Place::Away, |kept| {
+            let launcher = future_body(spawn, kept, move |run, _| Some(job(run)));
+            Body::Away { launcher, pooled: false }
+        })
     }
 }
 
@@ -287,7 +307,10 @@ impl<C: 'static> When<Registering<C, InBackground>> {
         R: JobResult,
     {
         let executor = self.target.scheduler.0.executor().clone();
-        self.register(Place::Away, |kept| Body::Away(on_executor(executor, move |run, _| kept.keep(job(run)))))
+        self.register(Place::Away, |kept| {
+            let launcher = on_executor(executor, move |run: &RunView, _| kept.keep(job(run)));
+            Body::Away { launcher, pooled: true }
+        })
     }
 }
 

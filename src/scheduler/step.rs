@@ -68,6 +68,8 @@ pub(super) enum Step<C> {
         id: JobId,
         plan: Box<Plan>,
         due: i64,
+        /// Whether it has yet to pass the gates if it is to be run.
+        ungated: bool,
     },
     /// What is to be written to the store, before runs start whose start it is.
     Write(Batch),
@@ -75,7 +77,9 @@ pub(super) enum Step<C> {
     AskCondition {
         id: JobId,
         condition: Condition,
-        /// When what it is asked for was due, in elapsed time.
+        /// Whether what it is asked for has waited so long that it is let through.
+        late: bool,
+        /// When that was due, in elapsed time.
         due: i64,
     },
 }
@@ -149,7 +153,7 @@ enum Entrance {
 enum Gate {
     Open,
     Shut,
-    Ask(Condition),
+    Ask { condition: Condition, late: bool },
 }
 
 impl<C> Table<C> {
@@ -201,12 +205,12 @@ impl<C> Table<C> {
         if !block.is_some_and(|block| comes(block.elapsed, now.elapsed) || comes(block.wall, now.wall)) {
             return self.look(id, moment);
         }
-        let limit = self.unblock(id);
+        let lines = self.unblock(id);
         let step = self.look(id, moment);
         // What it did not take is for the next in line. Whether the executor has room for another is known only once this one
         // was handed over.
         let tried = matches!(step, Some(Step::HandOver(_)));
-        if let Some(limit) = limit.filter(|limit| !(tried && *limit == ROOM)) {
+        for limit in lines.into_iter().filter(|limit| !(tried && *limit == ROOM)) {
             self.let_on(limit, now.elapsed);
         }
         step
@@ -250,15 +254,16 @@ impl<C> Table<C> {
     /// Takes a run out whose time is up.
     fn time_out(&mut self, id: JobId, place: usize, moment: Moment) -> Option<Step<C>> {
         let now = moment.now;
-        let job = self.get_mut(id)?;
+        let job = self.get(id)?;
         let limit = job.rules.as_ref().and_then(|rules| rules.timeout)?;
-        let live = &mut job.live[place];
+        let live = &job.live[place];
         if let State::Away = live.state {
             let serial = live.serial;
             // Its time counts from the real beginning of its first turn.
-            let ran = live.attempt.view.signals.began().map_or(0, |began| now.monotonic.saturating_sub(length(began)));
+            let began = live.attempt.view.signals.began_elapsed();
+            let ran = began.map_or(0, |began| now.elapsed.saturating_sub(began).max(0));
             if live.attempt.view.facts.turn == 0 && ran < length(limit) {
-                live.attempt.ends = Some(now.elapsed.saturating_add(length(limit) - ran));
+                self.get_mut(id)?.live[place].attempt.ends = Some(now.elapsed.saturating_add(length(limit) - ran));
                 self.requeue(id);
                 return None;
             }
@@ -287,7 +292,7 @@ impl<C> Table<C> {
     fn go_on(&mut self, id: JobId, place: usize, moment: Moment) -> Option<Step<C>> {
         let full = self.limits.full_until(moment.now.elapsed);
         let job = self.get_mut(id)?;
-        if let (true, Some(full), State::Yielded { again, .. }) = (job.is_away(), full, &mut job.live[place].state) {
+        if let (true, Some(full), State::Yielded { again, .. }) = (job.takes_room(), full, &mut job.live[place].state) {
             *again = full;
             self.requeue(id);
             return None;
@@ -361,7 +366,7 @@ impl<C> Table<C> {
         match self.gate(id, entrance, ready, moment) {
             Gate::Open => {}
             Gate::Shut => return None,
-            Gate::Ask(condition) => return Some(Step::AskCondition { id, condition, due: ready }),
+            Gate::Ask { condition, late } => return Some(Step::AskCondition { id, condition, late, due: ready }),
         }
         let job = self.get_mut(id)?;
         let waiting = job.waiting.pop_front()?;
@@ -382,9 +387,14 @@ impl<C> Table<C> {
         self.begin(id, attempt, Origin::Waiting(waiting), moment, false)
     }
 
+    /// Whether a new run of a job takes the place of one that goes on.
+    fn takes_a_place(&self, id: JobId) -> bool {
+        self.get(id).is_some_and(|job| !job.has_slot() && job.overlap() == Some(Overlap::CancelRunning))
+    }
+
     /// Gives the runs that go on up, if the job's policy is that a new one takes their place.
     fn make_room(&mut self, id: JobId, now: Now) {
-        while self.get(id).is_some_and(|job| !job.has_slot() && job.overlap() == Some(Overlap::CancelRunning)) {
+        while self.takes_a_place(id) {
             let Some(place) = self.get(id).and_then(|job| job.live.len().checked_sub(1)) else { return };
             self.give_up(id, place, now);
         }
@@ -399,34 +409,53 @@ impl<C> Table<C> {
             return self.occurrence(id, due, moment);
         }
         // What is dropped takes nobody's place.
-        if !job.has_slot() && !plan.has_callbacks() {
+        if !job.has_slot() && plan.has_callbacks() {
+            return Some(Step::AskSchedule { id, plan: Box::new(plan.clone()), due, ungated: true });
+        }
+        if !job.has_slot() {
             let verdict = plan.decide(due, now);
             if verdict.run.is_none() {
                 return self.obey(id, due, verdict, moment);
             }
         }
+        self.pass(id, due, moment)
+    }
+
+    /// An occurrence becomes a run, if the gates are open.
+    fn pass(&mut self, id: JobId, due: i64, moment: Moment) -> Option<Step<C>> {
+        let now = moment.now;
+        let plan = self.get(id)?.plan.as_ref()?;
         let at = plan.wall(plan.jittered(due), now).saturating_sub(now.ahead());
         match self.gate(id, Entrance::Run, at, moment) {
             Gate::Open => self.occurrence(id, due, moment),
             Gate::Shut => None,
-            Gate::Ask(condition) => Some(Step::AskCondition { id, condition, due: at }),
+            Gate::Ask { condition, late } => Some(Step::AskCondition { id, condition, late, due: at }),
         }
+    }
+
+    /// A schedule with code of the user's own has said what becomes of an occurrence.
+    pub(super) fn decided(&mut self, id: JobId, due: i64, verdict: Verdict, ungated: bool, moment: Moment) -> Option<Step<C>> {
+        // While it was asked it may have been paused, or all been shut down.
+        if self.paused || self.closed || self.get(id).is_none_or(|job| job.paused || job.held || job.next != Some(due)) {
+            return None;
+        }
+        if ungated && verdict.run.is_some() { self.pass(id, due, moment) } else { self.obey(id, due, verdict, moment) }
     }
 
     /// What becomes of an occurrence is decided.
     fn occurrence(&mut self, id: JobId, due: i64, moment: Moment) -> Option<Step<C>> {
         let plan = self.get(id)?.plan.as_ref()?;
         if plan.has_callbacks() {
-            return Some(Step::AskSchedule { id, plan: Box::new(plan.clone()), due });
+            return Some(Step::AskSchedule { id, plan: Box::new(plan.clone()), due, ungated: false });
         }
         let verdict = plan.decide(due, moment.now);
         self.obey(id, due, verdict, moment)
     }
 
     /// Carries out a verdict on a job's occurrence; gives the run that comes of it.
-    pub(super) fn obey(&mut self, id: JobId, due: i64, verdict: Verdict, moment: Moment) -> Option<Step<C>> {
+    fn obey(&mut self, id: JobId, due: i64, verdict: Verdict, moment: Moment) -> Option<Step<C>> {
         let now = moment.now;
-        let job = self.get_mut(id).filter(|job| job.next == Some(due))?;
+        let job = self.get_mut(id)?;
         let plan = job.plan.as_ref()?;
         let wall = |at: i64| plan.wall(at, now);
         let since = wall(due);
@@ -448,7 +477,7 @@ impl<C> Table<C> {
         let again = verdict.run.map(|run| run.first);
         let at = verdict.run.map_or(0, |run| plan.jittered(run.due));
         let (here, latest) = (plan.on_scale(now), at.saturating_add(length(plan.schedule.slack())));
-        let slack = latest > at && here <= latest;
+        let slack = at <= here && at < latest && here <= latest;
         let merged = slack && here < latest;
         let at = wall(at);
         // Whatever was decided on lies before this, and nothing that is to come.
@@ -501,7 +530,7 @@ impl<C> Table<C> {
     fn gate(&mut self, id: JobId, entrance: Entrance, due: i64, moment: Moment) -> Gate {
         let (now, here) = (moment.now, moment.elapsed());
         let Some(job) = self.get(id) else { return Gate::Shut };
-        let away = job.is_away();
+        let pooled = job.takes_room();
         if job.kept.is_some() {
             match self.may_gather(now) {
                 Gathering::Open => {}
@@ -519,14 +548,13 @@ impl<C> Table<C> {
         }
         let Some(job) = self.get(id) else { return Gate::Shut };
         let Some(rules) = job.rules.clone() else {
-            return if away { self.limit_gate(id, &[ROOM], due, moment) } else { Gate::Open };
+            return if pooled { self.limit_gate(id, &[ROOM], due, moment) } else { Gate::Open };
         };
         if entrance == Entrance::Run {
             let waited = now.elapsed.saturating_sub(due);
-            if let Some(condition) = rules.when.as_ref().filter(|_| job.holds != self.polls) {
-                if rules.at_latest.is_none_or(|most| waited < most) {
-                    return Gate::Ask(condition.clone());
-                }
+            let late = rules.at_latest.is_some_and(|most| waited >= most);
+            if let Some(condition) = rules.when.as_ref().filter(|_| job.holds != self.polls && (!late || rules.asks_hours)) {
+                return Gate::Ask { condition: condition.clone(), late };
             }
             if let Some(opens) = rules.window.as_ref().and_then(|window| window.opens(now.wall)) {
                 self.block(id, BlockedBy::Window, None, Some(opens), now);
@@ -539,12 +567,18 @@ impl<C> Table<C> {
                 }
             }
         }
-        // What takes another's place does not wait for what that one holds.
-        if entrance != Entrance::Attempt {
+        // What takes another's place does not wait for what that one holds; what it would wait for all the same spares it.
+        if entrance != Entrance::Attempt && self.takes_a_place(id) {
+            let others = self.limits.not_held_by_runs(&rules.limits);
+            for limits in [&others[..], if pooled { &[ROOM] } else { &[] }] {
+                if let Gate::Shut = self.limit_gate(id, limits, due, moment) {
+                    return Gate::Shut;
+                }
+            }
             self.make_room(id, now);
         }
         match self.limit_gate(id, &rules.limits, due, moment) {
-            Gate::Open if away => self.limit_gate(id, &[ROOM], due, moment),
+            Gate::Open if pooled => self.limit_gate(id, &[ROOM], due, moment),
             gate => gate,
         }
     }
@@ -557,18 +591,22 @@ impl<C> Table<C> {
         Gate::Shut
     }
 
-    /// What a job's condition answered.
-    pub(super) fn answered(&mut self, id: JobId, holds: bool, due: i64, now: Now) {
-        let polls = self.polls;
-        let Some(job) = self.get_mut(id) else { return };
-        job.holds = if holds { polls } else { 0 };
-        if holds {
-            return;
-        }
+    /// What a job's condition answered: what holds the job back, if anything does. If nothing does it is gone on with at once,
+    /// or a small budget would never let it.
+    pub(super) fn answered(&mut self, id: JobId, by: Option<BlockedBy>, due: i64, moment: Moment) -> Option<Step<C>> {
+        let (polls, now) = (self.polls, moment.now);
+        let (paused, job) = (self.paused || self.closed, self.get_mut(id)?);
+        let Some(by) = by else {
+            job.holds = polls;
+            let goes_on = !paused && !job.held;
+            return if goes_on { self.visit(id.slot, moment) } else { None };
+        };
+        job.holds = 0;
         let most = job.rules.as_ref().and_then(|rules| rules.at_latest);
         let latest = most.map_or(i64::MAX, |most| due.saturating_add(most));
         let again = now.elapsed.saturating_add(ASKED_EVERY).min(latest).max(now.elapsed + 1);
-        self.block(id, BlockedBy::Condition, Some(again), None, now);
+        self.block(id, by, Some(again), None, now);
+        None
     }
 
     /// The first attempt at a run that was to begin at an instant of the wall clock: when it was due, its jitter added; for one
@@ -708,11 +746,14 @@ impl<C> Table<C> {
         moment: Moment,
         merged: bool,
     ) -> Option<Step<C>> {
-        let Some(Body::Away(launcher)) = &self.get(id)?.body else { return None };
+        let Some(Body::Away { launcher, .. }) = &self.get(id)?.body else { return None };
         let launcher = launcher.clone();
         self.serial += 1;
         let serial = self.serial;
-        attempt.view.signals = Arc::default();
+        if attempt.view.facts.turn == 0 {
+            attempt.view.signals = Arc::default();
+        }
+        attempt.view.signals.goes_out();
         let view = attempt.view.clone();
         let rules = attempt.rules.as_ref();
         let limits = rules.map(|rules| rules.limits.clone()).unwrap_or_default();

@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::table::Table;
-use super::{Scheduler, Shared, drop_quietly};
+use super::{Scheduler, Shared};
+use crate::caught::caught;
 use crate::job::Jobs;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{self, JoinHandle};
@@ -177,7 +178,7 @@ impl<C> Shared<C> {
 }
 
 impl<C: 'static> Scheduler<C> {
-    /// A future that is ready as soon as [`wait`](Self::wait) would return. It is built on wakers alone, so that any runtime
+    /// A future that is ready as soon as [`wait`](Self::wait) would return, but gives the runtime a turn first. It is built on wakers alone, so that any runtime
     /// can await it; a small thread of the scheduler's own, started when it is first needed, does the waking.
     ///
     /// ```
@@ -189,7 +190,7 @@ impl<C: 'static> Scheduler<C> {
     /// # }
     /// ```
     pub fn due(&self) -> UntilDue<C> {
-        UntilDue { scheduler: self.clone(), news: self.news() }
+        UntilDue { scheduler: self.clone(), news: self.news(), gave_way: false }
     }
 
     /// Runs what is due, awaits the next, and so on, until `stop` is ready; gives what that gave.
@@ -231,12 +232,19 @@ impl Scheduler<()> {
 pub struct UntilDue<C: 'static = ()> {
     scheduler: Scheduler<C>,
     news: u64,
+    /// Whether the runtime has had its turn since it was made.
+    gave_way: bool,
 }
 
 impl<C: 'static> Future for UntilDue<C> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if !std::mem::replace(&mut self.gave_way, true) {
+            // A loop that always has something to do would hold up all else on its thread.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let shared = &*self.scheduler.0;
         // First the waker, then the look, or what comes in between would be slept through.
         let alarm = shared.alarm.get_or_init(Alarm::default);
@@ -321,7 +329,7 @@ impl Bell {
             std::mem::take(&mut state.wakers)
         };
         for waker in wakers {
-            drop_quietly(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake())));
+            let _ = caught(|| waker.wake());
         }
     }
 
