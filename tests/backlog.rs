@@ -1,11 +1,14 @@
-//! Missed occurrences are counted, where they can be, without a step for each.
+//! Missed occurrences are counted once and, where they can be, without a step for each.
+
+mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use punctual::Schedule;
+use punctual::{Missed, Schedule, Trigger};
+use world::{MINUTE, World};
 
 /// Parts of unions; some are the same instants in other words, some lie across a change of offset.
 const PARTS: [&str; 18] = [
@@ -61,4 +64,36 @@ fn a_union_is_counted_by_its_sparser_part() {
     assert_eq!(union.count_between(from, from + TimeDelta::days(10)), 864_000);
     let asked = asked.load(Ordering::Relaxed);
     assert!(asked < 5_000, "a date was asked about {asked} times for ten days");
+}
+
+/// Each minute, and how often it was asked.
+struct Minutes(Arc<AtomicU32>);
+
+impl Trigger for Minutes {
+    fn next_after(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        DateTime::from_timestamp((after.timestamp().div_euclid(60) + 1) * 60, 0)
+    }
+
+    fn prev_before(&self, before: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        DateTime::from_timestamp((before - TimeDelta::nanoseconds(1)).timestamp().div_euclid(60) * 60, 0)
+    }
+}
+
+#[test]
+fn a_series_of_missed_runs_is_counted_once() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let world = World::new();
+    let job = world.scheduler.schedule(Minutes(asked.clone())).missed(Missed::RunAll { most: 2_000 }).do_(|| ()).unwrap();
+    world.clock.advance(MINUTE * 1_000);
+    assert_eq!(world.scheduler.run_pending().ran(), 1_000);
+    // One to count, and a few for each run.
+    let first = asked.swap(0, Ordering::Relaxed);
+    assert!(first < 10_000, "asked {first} times for 1,000 runs");
+
+    // More come while the series goes on: they are counted too, and no more than `most` are run.
+    world.clock.advance(MINUTE * 2_500);
+    assert_eq!(world.scheduler.run_pending().ran(), 2_000);
+    assert_eq!(job.stats().dropped, 500);
 }

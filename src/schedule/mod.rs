@@ -53,7 +53,7 @@ const LATEST: i64 = 7_258_118_400 * SECOND;
 const MOST_PROBES: u32 = 10_000;
 
 /// The most that is counted one by one.
-const MOST_COUNTED: u64 = 1_000_000;
+pub(crate) const MOST_COUNTED: u64 = 1_000_000;
 
 /// When something should happen: a plain value, cheap to clone, without a clock or a job.
 ///
@@ -492,6 +492,15 @@ impl Schedule {
         match &self.spec().rhythm {
             Rhythm::Random(_) | Rhythm::Custom(_) => true,
             Rhythm::AnyOf(parts) | Rhythm::AllOf(parts) => parts.iter().any(Schedule::is_walked),
+            _ => false,
+        }
+    }
+
+    /// Whether any part of it is drawn at random.
+    pub(crate) fn has_random(&self) -> bool {
+        match &self.spec().rhythm {
+            Rhythm::Random(_) => true,
+            Rhythm::AnyOf(parts) | Rhythm::AllOf(parts) => parts.iter().any(Schedule::has_random),
             _ => false,
         }
     }

@@ -486,6 +486,9 @@ impl<C> Table<C> {
             None => verdict.next.map_or(here, |next| here.min(next.saturating_sub(1))),
         };
         job.next = verdict.next;
+        if let Some(plan) = &mut job.plan {
+            plan.backlog = verdict.backlog;
+        }
         let last_due = job.last_due;
         if let Some(run) = run {
             job.last_due = Some(run.due);
