@@ -44,7 +44,8 @@ pub enum Overlap {
         /// How many runs go on at once at most, at least 1.
         most: u32,
     },
-    /// The earlier run is given up and told to stop, and the new one starts at once.
+    /// The earlier run is given up and told to stop, and the new one starts in its place: at once, unless the earlier one goes on
+    /// in the background and holds a limit that the new one needs. A new one that could not start anyway spares it.
     CancelRunning,
 }
 

@@ -682,7 +682,8 @@ fn took_and_time_limit_leave_out_observers() {
 
 #[test]
 fn a_token_of_a_run_in_steps_learns_that_it_was_given_up() {
-    let ways: [(&str, fn(&World, &JobHandle)); 3] = [
+    type Way = fn(&World, &JobHandle);
+    let ways: [(&str, Way); 3] = [
         ("newer", |w, _| {
             let _ = w.after(HOUR);
         }),

@@ -519,7 +519,7 @@ impl<C> Table<C> {
         });
         for serial in mine.into_iter().rev() {
             if let Some((attempt, starting)) = self.taken_from_start(id, serial) {
-                self.give_back(&attempt.limits().to_vec(), false, now.elapsed);
+                self.give_back(attempt.limits(), false, now.elapsed);
                 let Starting { origin, before, .. } = starting;
                 self.set_back(id, attempt, origin, before, now);
             }

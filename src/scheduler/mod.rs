@@ -64,7 +64,8 @@ use wait::Alarm;
 /// A set of jobs and their due times, run by the host's own loop.
 ///
 /// It is a handle: clones are the same scheduler, and it may be used from any thread and from inside its jobs. Jobs run on the
-/// thread that calls [`run_pending`](Scheduler::run_pending), one after the other. `C` is the host's own state, which
+/// thread that calls [`run_pending`](Scheduler::run_pending), one after the other, unless they are said to run in the
+/// [background](crate::When::background). `C` is the host's own state, which
 /// [`run_pending_with`](Scheduler::run_pending_with) lends to the jobs; it need not be `Send`.
 ///
 /// A job that keeps a clone of its scheduler keeps it alive: use [`Run::scheduler`](crate::Run::scheduler).
@@ -513,7 +514,8 @@ impl<C: 'static> Scheduler<C> {
         self.0.table.lock().len()
     }
 
-    /// Lets no further run start until [`resume`](Self::resume). What passes meanwhile is missed: see [`Missed`].
+    /// Lets no further run start until [`resume`](Self::resume). What passes meanwhile is missed: see [`Missed`]. Time limits are
+    /// looked at again only then.
     pub fn pause(&self) {
         self.0.table.lock().paused = true;
     }

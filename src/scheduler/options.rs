@@ -177,8 +177,8 @@ macro_rules! job_options {
             /// Then [`should_stop`](crate::RunView::should_stop) is true. In the background the run has failed at the next
             /// poll: its place is free for others, and if it goes on all the same its result is thrown away. Limits it holds
             /// stay held until it really ends. On the polling thread a job cannot be interrupted: when it comes back late,
-            /// that is told ([`Event::TimedOut`](crate::Event::TimedOut)) and its result counts; a run in steps is not taken
-            /// up again.
+            /// that is told ([`Event::TimedOut`](crate::Event::TimedOut)) and its result counts, as that of a run in the
+            /// background which has come back late by the next poll; a run in steps is not taken up again.
             pub fn timeout(mut self, limit: ::std::time::Duration) -> Self {
                 self.$($path).+.timeout = Some(limit);
                 self

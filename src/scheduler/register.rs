@@ -114,7 +114,8 @@ struct Reserved<'a, C> {
 }
 
 impl<C> Reserved<'_, C> {
-    fn is_used(mut self) {
+    /// There is no more that may fail.
+    fn keep(&mut self) {
         self.id = None;
     }
 }
@@ -166,12 +167,12 @@ impl<C: 'static, M> When<Registering<C, M>> {
         let known = shared.known(options.name.as_deref(), &options.keep)?;
         let (mut entry, handle) = entry(&shared, &mut options, body);
         let id = entry.id;
-        let reserved = Reserved { shared: &shared, id: Some(id) };
+        let mut reserved = Reserved { shared: &shared, id: Some(id) };
         let seed = identity(handle.name(), id.order, shared.seed);
         let plan = Plan::new(schedule, shared.zone.clone(), seed, missed, grace, now);
         entry.rules = rules;
         let told = carry::begin(&mut entry, plan, known, &options.keep, now)?;
-        reserved.is_used();
+        reserved.keep();
         shared.admit(entry, &options.limits)?;
         shared.tell(&told);
         // It may have had its last run in an earlier process.

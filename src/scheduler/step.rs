@@ -140,6 +140,18 @@ pub(super) struct Starting {
     pub(super) merged: bool,
 }
 
+/// What is known of a run that begins.
+struct Beginning {
+    due: Due,
+    /// When it was to begin, by the wall clock: when it was due, its jitter added; for one that follows, when the run before it
+    /// ended.
+    at: i64,
+    after: Option<Followed>,
+    held_by: Option<LateBy>,
+    /// Its number, if it has one already.
+    number: u64,
+}
+
 /// What kind of a run asks to be let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entrance {
@@ -382,7 +394,7 @@ impl<C> Table<C> {
             Some(after) => waiting.ready.max(after.ended).saturating_add(now.ahead()),
             None => due.due,
         };
-        let mut attempt = self.attempt(id, due, at, after, held_by, number, moment)?;
+        let mut attempt = self.attempt(id, Beginning { due, at, after, held_by, number }, moment)?;
         attempt.view.facts.attempt = cut_off.saturating_add(1);
         self.begin(id, attempt, Origin::Waiting(waiting), moment, false)
     }
@@ -511,7 +523,7 @@ impl<C> Table<C> {
         }
         let held_by = self.get_mut(id)?.held_by.take();
         let held_by = held_by.or_else(|| slack.then_some(LateBy::Slack));
-        let attempt = self.attempt(id, run, at, None, held_by, 0, moment)?;
+        let attempt = self.attempt(id, Beginning { due: run, at, after: None, held_by, number: 0 }, moment)?;
         let (due, edition) = (again?, self.get(id)?.edition);
         self.begin(id, attempt, Origin::Occurrence { due, last_due, edition }, moment, merged)
     }
@@ -612,19 +624,10 @@ impl<C> Table<C> {
         None
     }
 
-    /// The first attempt at a run that was to begin at an instant of the wall clock: when it was due, its jitter added; for one
-    /// that follows, when the run before it ended.
+    /// The first attempt at a run.
     #[inline]
-    fn attempt(
-        &mut self,
-        id: JobId,
-        due: Due,
-        at: i64,
-        after: Option<Followed>,
-        held_by: Option<LateBy>,
-        number: u64,
-        moment: Moment,
-    ) -> Option<Box<Attempt>> {
+    fn attempt(&mut self, id: JobId, beginning: Beginning, moment: Moment) -> Option<Box<Attempt>> {
+        let Beginning { due, at, after, held_by, number } = beginning;
         let now = moment.now;
         let before_poll = now.wall.saturating_sub(at);
         let late_by = held_by.unwrap_or(match () {

@@ -94,6 +94,7 @@ impl<C: 'static> Scheduler<C> {
     ///
     /// Returns the jobs of which a run has not ended: that still goes on (also if it had been given up), has more to do at a
     /// later poll, or is the one that calls this. A run that waits for another attempt ends as stopped. Called again it waits again.
+    /// Called from a job in the background it waits for that one too, until `patience` is over.
     ///
     /// For Ctrl-C, let the handler call [`wake`](Self::wake) and set a flag that the loop looks at; after the loop call this,
     /// and name in the log what it returns.
