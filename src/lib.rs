@@ -29,7 +29,7 @@
 //! say. [`Missed`] says what becomes of missed occurrences, [`Overlap`] of those that come while a run goes on. What takes
 //! long runs in steps ([`When::do_steps`]), in the background ([`When::background`]) on a [`Pool`] or an [`Executor`] of the
 //! host's, or as a future ([`When::do_future`]). [`ManualClock`] is for tests. [`Event`], [`Why`] and [`Lateness`] are for
-//! those who watch.
+//! those who watch. A [`Store`] keeps named jobs for the next process of a program ([`SchedulerBuilder::store`]).
 //!
 //! Features, off by default: `chrono-tz` (zones by name), `serde` (schedules and zones as text), `tokio` (`do_async`).
 
