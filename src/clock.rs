@@ -187,6 +187,24 @@ impl Now {
     }
 }
 
+/// Whether the wall clock parted from the monotonic one by more than slewing does: a clock that is slewed gains or loses up to a
+/// thousandth.
+fn is_jump(jump: i64, passed: i64) -> bool {
+    jump.saturating_abs() >= JUMP + passed / 1000
+}
+
+/// How much of a jump was a suspend, by the time since boot before it and after.
+fn suspended(jump: i64, passed: i64, before: Option<i64>, after: Option<i64>) -> i64 {
+    match (before, after) {
+        (Some(before), Some(after)) => {
+            let slept = after.saturating_sub(before).saturating_sub(passed);
+            if slept < JUMP / 2 + passed / 1000 { 0 } else { slept }
+        }
+        _ if (JUMP..=LONGEST_SUSPEND).contains(&jump) => jump,
+        _ => 0,
+    }
+}
+
 /// Follows the clocks from look to look.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -229,8 +247,7 @@ impl Watch {
         }
         let passed = monotonic.saturating_sub(self.now.monotonic);
         let jump = wall.saturating_sub(self.now.wall).saturating_sub(passed);
-        // A clock that is slewed gains or loses up to a thousandth.
-        let jumped = jump.saturating_abs() >= JUMP + passed / 1000;
+        let jumped = is_jump(jump, passed);
         if jumped && boot.is_none() {
             return Look::AskBoot;
         }
@@ -240,15 +257,9 @@ impl Watch {
             self.boot = self.boot.map(|boot| boot.saturating_add(passed));
             return Look::At(self.now, Changes::default());
         }
-        let suspended = match (boot.flatten().map(crate::schedule::length), self.boot) {
-            (Some(boot), Some(before)) => {
-                self.boot = Some(boot);
-                let slept = boot.saturating_sub(before).saturating_sub(passed);
-                if slept < JUMP / 2 + passed / 1000 { 0 } else { slept }
-            }
-            _ if (JUMP..=LONGEST_SUSPEND).contains(&jump) => jump,
-            _ => 0,
-        };
+        let boot = boot.flatten().map(crate::schedule::length);
+        let suspended = suspended(jump, passed, self.boot, boot);
+        self.boot = if self.boot.is_some() { boot.or(self.boot) } else { None };
         let stepped = jump.saturating_sub(suspended);
         let stepped = if stepped.saturating_abs() < JUMP { 0 } else { stepped };
         self.now.elapsed = self.now.elapsed.saturating_add(suspended).min(END);

@@ -45,6 +45,16 @@ pub enum Error {
     Deadline { given: String },
     #[error("until({given}): that is past (it is {now}); give a later deadline")]
     DeadlinePassed { given: String, now: String },
+    #[error("named({name:?}): there is a job of this name; in a store each has a name of its own")]
+    NameTaken { name: String },
+    #[error("job {name:?}: {error}")]
+    Store {
+        name: String,
+        #[source]
+        error: crate::store::StoreError,
+    },
+    #[error("{word}() says nothing without {without}(); add {without}(), or leave it out")]
+    NothingSaid { word: &'static str, without: &'static str },
     #[error("times(0) would never run; write 1 or more, or leave it out")]
     ZeroTimes,
     #[error("`{schedule}` never runs: {reason}")]

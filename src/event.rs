@@ -10,11 +10,13 @@ use chrono::{DateTime, Utc};
 use crate::clock::ClockChange;
 use crate::id::{JobId, label};
 use crate::job::{Blocked, RunEnd};
+use crate::policy::OnChange;
 use crate::run::RunFacts;
+use crate::store::StoreError;
 
 /// Something that happened. `Display` gives one line, for logs.
 ///
-/// A run's life: due, (blocked,) started, (failed, retried, started ..,) ended. An occurrence that does not become a run is
+/// A run's life: (blocked,) due, started, (failed, retried, started ..,) ended. An occurrence that does not become a run is
 /// dropped.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -159,6 +161,50 @@ pub enum Event {
         /// When it is due now.
         next: Option<DateTime<Utc>>,
     },
+    /// A run was cut off: an earlier process of the program ended before it did. Told as its job is registered.
+    CutOff {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+        /// When the run was due.
+        due: DateTime<Utc>,
+        /// Which attempt it was.
+        attempt: u32,
+        /// When that started.
+        started: DateTime<Utc>,
+        /// Whether it is run again.
+        again: bool,
+    },
+    /// A job was paused as it was registered, since so many of its starts in a row were cut off: see `hold_after_crashes`.
+    HeldAfterCrashes {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+        /// How many.
+        crashes: u32,
+    },
+    /// A job's schedule is another one than its record says.
+    ScheduleChanged {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+        /// The schedule of the record.
+        was: String,
+        /// What is done about it.
+        then: OnChange,
+    },
+    /// The store could not be written; it is tried again.
+    StoreFailed {
+        /// What was wrong.
+        error: StoreError,
+        /// After this time, in elapsed time.
+        again: Duration,
+    },
+    /// The store can be written again, and all that was to be written was.
+    StoreRecovered,
     /// A job left the scheduler.
     Removed {
         /// The job.
@@ -184,6 +230,12 @@ pub enum DropReason {
     Overlapped,
     /// The run to follow had ended too long ago: `within`.
     Stale,
+    /// It waited to start when its job was paused.
+    Paused,
+    /// It waited to start when its job was given another schedule.
+    Rescheduled,
+    /// The result to follow was that of an earlier process, and such results are not kept.
+    ResultLost,
 }
 
 /// Why a job left.
@@ -300,6 +352,9 @@ impl fmt::Display for DropReason {
             DropReason::Deadline => "the deadline had passed",
             DropReason::Overlapped => "an earlier run was still going on",
             DropReason::Stale => "the run to follow had ended too long ago",
+            DropReason::Paused => "the job was paused",
+            DropReason::Rescheduled => "the job was given another schedule",
+            DropReason::ResultLost => "the result to follow went with its process",
         })
     }
 }
@@ -356,6 +411,28 @@ impl fmt::Display for Event {
                 write!(f, "{}: follows the clock anew", who(*id, name))?;
                 next.map_or(Ok(()), |next| write!(f, ", next {}", next.format(SECONDS)))
             }
+            Event::CutOff { id, name, due, attempt, again, .. } => {
+                let then = if *again { "it is run again" } else { "it is not run again" };
+                let due = due.format(SECONDS);
+                write!(f, "{}: the process ended in attempt {attempt} of the run due {due}; {then}", who(*id, name))
+            }
+            Event::HeldAfterCrashes { id, name, crashes } => {
+                write!(
+                    f,
+                    "{}: paused, the process ended in its last {crashes} starts; resume it once that is mended",
+                    who(*id, name)
+                )
+            }
+            Event::ScheduleChanged { id, name, was, then } => {
+                let then = match then {
+                    OnChange::Keep => "that goes on to hold",
+                    OnChange::Reanchor => "the new one counts from now",
+                    OnChange::RunOnce => "the new one counts from now, with a run first",
+                };
+                write!(f, "{}: its schedule was `{was}`; {then}", who(*id, name))
+            }
+            Event::StoreFailed { error, again } => write!(f, "the store cannot be written: {error}; next try in {again:.1?}"),
+            Event::StoreRecovered => f.write_str("the store can be written again"),
             Event::Removed { id, name, because } => write!(f, "{}: removed, {because}", who(*id, name)),
         }
     }

@@ -5,9 +5,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::caught::caught;
 use crate::sync::{Condvar, Mutex, thread};
 
 /// Runs background work somewhere else than on the polling thread.
@@ -152,7 +152,7 @@ impl Executor for Pool {
                 Err(_) => {}
             }
         }
-        if waits >= state.idle + self.inner.queue {
+        if waits >= state.idle.saturating_add(self.inner.queue) {
             return Err(work);
         }
         state.queue.push_back(work);
@@ -170,7 +170,7 @@ impl Inner {
         loop {
             if let Some(work) = state.queue.pop_front() {
                 drop(state);
-                let _ = catch_unwind(AssertUnwindSafe(|| work.run()));
+                let _ = caught(|| work.run());
                 state = self.state.lock();
             } else if state.closed {
                 return;

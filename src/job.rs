@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::caught::drop_quietly;
 use crate::error::Error;
 use crate::id::{JobId, label};
 use crate::run::Progress;
@@ -34,20 +35,22 @@ impl<T> Results<T> {
     /// Keeps what a run returned. A value without a size is kept once, so that such runs allocate nothing.
     pub(crate) fn keep(&self, value: T) -> Arc<T> {
         if size_of::<T>() == 0 {
-            if let Some(kept) = self.value.lock().clone() {
+            let kept = self.value.lock().clone();
+            if let Some(kept) = kept {
+                drop_quietly(value);
                 return kept;
             }
         }
         let value = Arc::new(value);
         let old = self.value.lock().replace(value.clone());
         // Dropped without the lock: it is the user's.
-        drop(old);
+        drop_quietly(old);
         value
     }
 
     pub(crate) fn keep_error(&self, error: Arc<dyn StdError + Send + Sync>) {
         let old = self.error.lock().replace(error);
-        drop(old);
+        drop_quietly(old);
     }
 }
 
@@ -338,6 +341,8 @@ pub enum Blocked {
     Limit(Arc<str>),
     /// The executor has no room.
     PoolFull,
+    /// Its store cannot be written: see [`WithoutStore`](crate::WithoutStore).
+    Store,
 }
 
 impl fmt::Display for Blocked {
@@ -348,6 +353,7 @@ impl fmt::Display for Blocked {
             Blocked::Spacing => f.write_str("its last run started too short a time ago"),
             Blocked::Limit(name) => write!(f, "the limit {name:?} is reached"),
             Blocked::PoolFull => f.write_str("the executor has no room"),
+            Blocked::Store => f.write_str("its store cannot be written"),
         }
     }
 }

@@ -29,7 +29,7 @@
 //! say. [`Missed`] says what becomes of missed occurrences, [`Overlap`] of those that come while a run goes on. What takes
 //! long runs in steps ([`When::do_steps`]), in the background ([`When::background`]) on a [`Pool`] or an [`Executor`] of the
 //! host's, or as a future ([`When::do_future`]). [`ManualClock`] is for tests. [`Event`], [`Why`] and [`Lateness`] are for
-//! those who watch. A [`Store`] keeps named jobs, and what became of their runs, for the next life of the program.
+//! those who watch. A [`Store`] keeps named jobs for the next process of a program ([`SchedulerBuilder::store`]).
 //!
 //! Features, off by default: `chrono-tz` (zones by name), `serde` (schedules and zones as text), `sqlite` (`SqliteStore`),
 //! `tokio` (`do_async`).
@@ -37,6 +37,7 @@
 #![warn(unreachable_pub)]
 
 mod builder;
+mod caught;
 mod clock;
 mod error;
 mod event;
@@ -66,7 +67,7 @@ pub use global::{
 };
 pub use id::JobId;
 pub use job::{Blocked, JobHandle, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
-pub use policy::{Backoff, Missed, Overlap};
+pub use policy::{Backoff, Missed, OnChange, Overlap, WithoutStore};
 pub use run::{BoxError, JobResult, LateBy, Outcome, Progress, RunFacts, RunView};
 pub use schedule::{Dialect, OnFold, OnGap, Schedule, Shift, Trigger, Upcoming, Zone};
 pub use scheduler::{
@@ -75,8 +76,8 @@ pub use scheduler::{
 };
 
 pub use store::{
-    Batch, Change, Done, Held, HistoryQuery, JobChange, JobRecord, Keep, Kept, LONGEST_ERROR, MemoryStore, RunRecord, RunState,
-    Store, StoreError,
+    Batch, Change, Done, FollowedRun, Held, HistoryQuery, JobChange, JobRecord, Keep, Kept, LONGEST_ERROR, MemoryStore,
+    RunRecord, RunState, Store, StoreError,
 };
 #[cfg(feature = "sqlite")]
 pub use store::{Durability, SqliteOptions, SqliteStore};

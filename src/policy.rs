@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::schedule::{Schedule, Setting, length};
+use crate::schedule::{MOST_COUNTED, Schedule, Setting, length};
 
 /// What becomes of occurrences that passed while the host was busy, asleep or off.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -44,8 +44,41 @@ pub enum Overlap {
         /// How many runs go on at once at most, at least 1.
         most: u32,
     },
-    /// The earlier run is given up and told to stop, and the new one starts at once.
+    /// The earlier run is given up and told to stop, and the new one starts in its place: at once, unless the earlier one goes on
+    /// in the background and holds a limit that the new one needs. A new one that could not start anyway spares it.
     CancelRunning,
+}
+
+/// What a kept job does while its store cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WithoutStore {
+    /// It runs all the same. What it did is written when that can be done again; if the process ends before, it is not known.
+    Run,
+    /// It waits.
+    Hold,
+}
+
+/// What becomes of a run that was cut off by the end of its process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) enum CutOff {
+    /// `at_most_once`: it is not run again.
+    #[default]
+    Leave,
+    /// `at_least_once`: it is.
+    RunAgain,
+}
+
+/// What becomes of a job whose schedule is another one than its record in the store says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OnChange {
+    /// The schedule of the record goes on to hold.
+    Keep,
+    /// The new one holds, counted from now.
+    #[default]
+    Reanchor,
+    /// The new one holds, counted from now, and the job runs once at the next poll.
+    RunOnce,
 }
 
 /// How long to wait before a run that failed is tried again.
@@ -130,6 +163,20 @@ pub(crate) struct Verdict {
     pub(crate) beyond_grace: bool,
     /// The next occurrence, which may have come too.
     pub(crate) next: Option<i64>,
+    /// What is left to be made up for from the next one on, if that was counted.
+    pub(crate) backlog: Option<Backlog>,
+}
+
+/// Occurrences that have been counted already, so that a series of runs does not count all that are left before each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    /// The first of them.
+    due: i64,
+    /// Up to when they were counted.
+    until: i64,
+    count: u64,
+    /// From when the schedule counted, and how far its anchor was moved.
+    place: (Option<i64>, i64),
 }
 
 /// The occurrences that one run is for.
@@ -146,12 +193,13 @@ impl Due {
     }
 }
 
-/// Decides on the occurrence `due`, at `now`.
+/// Decides on the occurrence `due`, at `now`. What an earlier verdict said is left need not be counted again.
 pub(crate) fn decide(
     schedule: &Schedule,
     setting: Setting<'_>,
     missed: Missed,
     grace: Option<Duration>,
+    backlog: Option<Backlog>,
     due: i64,
     now: i64,
 ) -> Verdict {
@@ -164,12 +212,17 @@ pub(crate) fn decide(
     if next.is_none_or(|next| next > now) {
         let grace = if missed == Missed::Skip { grace.or(Some(SKIP_GRACE)) } else { grace };
         return if too_late(due, grace) {
-            Verdict { run: None, dropped: 1, beyond_grace: true, next }
+            Verdict { run: None, dropped: 1, beyond_grace: true, next, backlog: None }
         } else {
-            Verdict { run: Some(one), dropped: 0, beyond_grace: false, next }
+            Verdict { run: Some(one), dropped: 0, beyond_grace: false, next, backlog: None }
         };
     }
-    let all = schedule.count(setting, due, now).saturating_add(1);
+    let place = (setting.registered, setting.moved);
+    let known = backlog.filter(|known| known.due == due && known.until <= now && known.place == place);
+    let all = match known {
+        Some(known) => known.count.saturating_add(schedule.count(setting, known.until, now)),
+        None => schedule.count(setting, due, now).saturating_add(1),
+    };
     match missed {
         Missed::RunAll { most } => {
             // The oldest that may still be run.
@@ -183,22 +236,27 @@ pub(crate) fn decide(
                 let within = now.saturating_sub(grace.unwrap_or(0)).saturating_sub(1);
                 let late = schedule.count(setting, oldest, within).saturating_add(1);
                 let next = schedule.next(setting, within);
-                return Verdict { run: None, dropped: dropped + late, beyond_grace: true, next };
+                return Verdict { run: None, dropped: dropped + late, beyond_grace: true, next, backlog: None };
             }
-            Verdict { run: Some(Due::only(oldest)), dropped, beyond_grace: false, next: schedule.next(setting, oldest) }
+            let next = schedule.next(setting, oldest);
+            // Only what is sure: a drawn gap, a count that was given up and a search back are not.
+            let sure = dropped == 0 && all < MOST_COUNTED && !schedule.has_random();
+            let left = |due| Backlog { due, until: now, count: all - 1, place };
+            let backlog = next.filter(|next| sure && *next <= now).map(left);
+            Verdict { run: Some(Due::only(oldest)), dropped, beyond_grace: false, next, backlog }
         }
         Missed::RunOnce | Missed::Skip => {
             let latest = schedule.prev(setting, now.saturating_add(1)).filter(|latest| *latest > due).unwrap_or(due);
             let next = schedule.next(setting, now);
             let grace = if missed == Missed::Skip { grace.or(Some(SKIP_GRACE)) } else { grace };
             if too_late(latest, grace) {
-                return Verdict { run: None, dropped: all, beyond_grace: true, next };
+                return Verdict { run: None, dropped: all, beyond_grace: true, next, backlog: None };
             }
             let run = match missed {
                 Missed::Skip => Due::only(latest),
                 _ => Due { due: latest, first: due, folded: all },
             };
-            Verdict { run: Some(run), dropped: all - run.folded, beyond_grace: false, next }
+            Verdict { run: Some(run), dropped: all - run.folded, beyond_grace: false, next, backlog: None }
         }
     }
 }

@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use crate::clock::Clock;
 use crate::id::{JobId, label};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// An error of a job's own.
 pub type BoxError = Box<dyn StdError + Send + Sync>;
@@ -38,6 +38,10 @@ pub struct RunFacts {
     pub folded: u64,
     /// Which attempt at this occurrence it is, from 1.
     pub attempt: u32,
+    /// Its number among its job's runs, from 1; 0 if the job is not kept in a store.
+    pub number: u64,
+    /// Whether the job's run before this one was cut off by the end of its process.
+    pub previous_was_cut_off: bool,
     /// How often it was taken up before this: 0, and more after [`Outcome::Yield`].
     pub turn: u32,
     /// The runs that it follows, of a job registered by `following`: one, or with `following_all` one of each job. Of those
@@ -84,6 +88,8 @@ pub enum LateBy {
     Retry,
     /// Its slack let it, so that wake-ups could be merged.
     Slack,
+    /// Its store could not be written.
+    Store,
 }
 
 /// What passes between a job's run and those outside while it goes on.
@@ -92,8 +98,10 @@ pub(crate) struct Signals {
     stop: AtomicBool,
     done: AtomicU64,
     of: AtomicU64,
-    /// When it really began, for a run in the background: nanoseconds of the monotonic clock plus one, 0 before.
+    /// When it really began, for a run in the background: nanoseconds of the monotonic clock plus one, 0 before; and as
+    /// elapsed time.
     began: AtomicU64,
+    began_elapsed: AtomicI64,
     /// Who is to be woken when it is told to stop.
     waker: Mutex<Option<Waker>>,
 }
@@ -138,12 +146,24 @@ impl Signals {
         drop(old);
     }
 
-    pub(crate) fn begin(&self, monotonic: Duration) {
+    /// A turn of it goes out, and has not begun.
+    pub(crate) fn goes_out(&self) {
+        self.began.store(0, Ordering::Release);
+    }
+
+    pub(crate) fn begin(&self, monotonic: Duration, elapsed: i64) {
+        self.began_elapsed.store(elapsed, Ordering::Relaxed);
         self.began.store(crate::schedule::length(monotonic).unsigned_abs().saturating_add(1), Ordering::Release);
     }
 
+    /// When it began, by the monotonic clock.
     pub(crate) fn began(&self) -> Option<Duration> {
         self.began.load(Ordering::Acquire).checked_sub(1).map(Duration::from_nanos)
+    }
+
+    /// The same as elapsed time, so with what the machine has slept.
+    pub(crate) fn began_elapsed(&self) -> Option<i64> {
+        self.began().map(|_| self.began_elapsed.load(Ordering::Relaxed))
     }
 }
 
@@ -180,6 +200,16 @@ impl RunView {
     /// The job's name.
     pub fn name(&self) -> Option<&str> {
         self.facts.name.as_deref()
+    }
+
+    /// Its number among its job's runs, from 1: see [`RunFacts::number`].
+    pub fn number(&self) -> u64 {
+        self.facts.number
+    }
+
+    /// Whether the job's run before this one was cut off by the end of its process, and is not this run itself.
+    pub fn previous_was_cut_off(&self) -> bool {
+        self.facts.previous_was_cut_off
     }
 
     /// When it was due: of several occurrences folded into it, the last.

@@ -100,8 +100,8 @@ fn a_run_beyond_its_time_is_told_to_stop_and_its_place_is_free() {
     let work = world.held.take();
     work.run();
     assert_eq!(world.noted(), "go stop");
-    // It came back before anybody saw that its time was up: its own result counts.
-    assert_eq!(world.polled(), "other");
+    // It came back before anybody saw that its time was up: that is told, and its own result counts.
+    assert_eq!(world.polled(), "timed-out-600s other");
     assert_eq!(job.stats().runs, 1);
 
     // One that goes on and on is given up; it keeps what it holds until it really ends.

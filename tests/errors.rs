@@ -27,6 +27,11 @@ fn given() -> Vec<(String, Error)> {
     let scheduler =
         Scheduler::builder().clock(punctual::ManualClock::new("2026-03-01T10:00:00Z".parse().unwrap())).zone(chrono::Utc);
     let scheduler: Scheduler = scheduler.build();
+    row("at_latest(..) without when(..)", scheduler.every(1).hour().at_latest(Duration::ZERO).do_(|| ()).map(drop));
+    let clock = punctual::ManualClock::new("2026-03-01T10:00:00Z".parse().unwrap());
+    let kept: Scheduler = Scheduler::builder().clock(clock.clone()).store(punctual::MemoryStore::new(clock)).build();
+    kept.every(1).hour().named("sync").do_(|| ()).unwrap();
+    row("named(\"sync\") twice, with a store", kept.every(1).hour().named("sync").do_(|| ()).map(drop));
     let every = Schedule::every;
     row("every(0).minutes()", every(0).minutes().build().map(drop));
     row("every(2).day()", every(2).day().build().map(drop));
@@ -219,6 +224,8 @@ fn the_golden_file_holds_every_text() {
         "ZeroCatchUp",
         "Circle",
         "NoSchedule",
+        "NothingSaid",
+        "NameTaken",
         "LimitDiffers",
         "ZeroOfMany",
         "AllowInline",

@@ -53,7 +53,7 @@ const LATEST: i64 = 7_258_118_400 * SECOND;
 const MOST_PROBES: u32 = 10_000;
 
 /// The most that is counted one by one.
-const MOST_COUNTED: u64 = 1_000_000;
+pub(crate) const MOST_COUNTED: u64 = 1_000_000;
 
 /// When something should happen: a plain value, cheap to clone, without a clock or a job.
 ///
@@ -370,8 +370,10 @@ impl Schedule {
 
     /// How many occurrences lie in `(after, until]`.
     ///
-    /// Calendars and intervals are counted by months and by division. Unions, intersections, shifted dates and triggers
-    /// of one's own are counted one by one, up to a million; of a random gap it is the number to be expected.
+    /// Calendars and intervals are counted by months and by division. Of a union, the part with the most occurrences is
+    /// counted that way and the others one by one, up to a million. Intersections, shifted dates, triggers of one's own, and
+    /// unions with one of these triggers or a random gap in them are counted one by one, up to a million; of a random gap it
+    /// is the number to be expected.
     pub fn count_between(&self, after: DateTime<Utc>, until: DateTime<Utc>) -> u64 {
         self.count(ALONE, to_nanos(&after), to_nanos(&until))
     }
@@ -483,6 +485,24 @@ impl Schedule {
             _ => false,
         };
         own || !spec.except.predicates.is_empty() || spec.zone.as_ref().is_some_and(Zone::is_custom)
+    }
+
+    /// Whether what it counts may be other than what one meets step by step: gaps drawn at random, triggers of the user's own.
+    pub(crate) fn is_walked(&self) -> bool {
+        match &self.spec().rhythm {
+            Rhythm::Random(_) | Rhythm::Custom(_) => true,
+            Rhythm::AnyOf(parts) | Rhythm::AllOf(parts) => parts.iter().any(Schedule::is_walked),
+            _ => false,
+        }
+    }
+
+    /// Whether any part of it is drawn at random.
+    pub(crate) fn has_random(&self) -> bool {
+        match &self.spec().rhythm {
+            Rhythm::Random(_) => true,
+            Rhythm::AnyOf(parts) | Rhythm::AllOf(parts) => parts.iter().any(Schedule::has_random),
+            _ => false,
+        }
     }
 
     pub(crate) fn is_random(&self) -> bool {
@@ -736,6 +756,7 @@ impl Spec {
         match &self.rhythm {
             Rhythm::Interval(period) => interval::count(*period, here.anchor, after, until),
             Rhythm::Random(random) => random.expected(after, until),
+            Rhythm::AnyOf(parts) if !parts.iter().any(Schedule::is_walked) => count_any(parts, here.inner, after, until),
             Rhythm::AnyOf(_) | Rhythm::AllOf(_) | Rhythm::Custom(_) | Rhythm::Once(_) | Rhythm::After(_) | Rhythm::Reboot => {
                 let setting = Setting { registered: here.inner.registered, ..setting };
                 let mut count = 0;
@@ -774,6 +795,25 @@ impl Spec {
         }
         Stretch { admitted: in_window && !excluded, since: since * SECOND, until: until * SECOND }
     }
+}
+
+/// How many instants in `(after, until]` any of the parts has: those of the part with the most, by its own count, and one by
+/// one those of the others that it doesn't have. So a daily time beside a grid of seconds costs a step for each day.
+fn count_any(parts: &[Schedule], inner: Setting<'_>, after: i64, until: i64) -> u64 {
+    let counts = parts.iter().map(|part| part.count(inner, after, until));
+    let Some((densest, mut count)) = counts.enumerate().max_by_key(|(_, count)| *count) else { return 0 };
+    let others = || parts.iter().enumerate().filter(|(place, _)| *place != densest).map(|(_, part)| part);
+    let (mut at, mut walked) = (after, 0);
+    while walked < MOST_COUNTED {
+        let next = others().filter_map(|part| part.next(inner, at)).min();
+        let Some(next) = next.filter(|next| *next <= until) else { break };
+        if parts[densest].next(inner, next - 1) != Some(next) {
+            count += 1;
+        }
+        at = next;
+        walked += 1;
+    }
+    count
 }
 
 /// The occurrences of a schedule, in order: see [`Schedule::upcoming`].

@@ -5,17 +5,18 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::Shared;
 use super::run::{Called, Value};
-use super::{Shared, drop_quietly, message};
+use crate::caught::{caught, drop_quietly};
 use crate::clock::Clock;
 use crate::executor::{Executor, Work};
 use crate::run::{LateBy, RunView, TimeLimit};
+use crate::store::{Kept, StoreError};
 
 /// A run on its way out.
 pub(crate) struct Away {
@@ -35,6 +36,10 @@ pub(super) type Launcher = Arc<dyn Fn(Away) -> Result<(), Work> + Send + Sync>;
 /// Where runs come back to.
 pub(super) trait Home: Send + Sync {
     fn welcome(&self, returned: Returned);
+    /// The instant as elapsed time: on another thread than the one that polls the machine may have slept since the last poll.
+    fn elapsed(&self) -> i64;
+    /// The store has answered a write.
+    fn written(&self, answer: Result<Vec<Kept>, StoreError>);
 }
 
 impl<C> Home for Shared<C> {
@@ -50,6 +55,14 @@ impl<C> Home for Shared<C> {
         });
         drop_quietly(unwanted);
     }
+
+    fn elapsed(&self) -> i64 {
+        self.now().elapsed
+    }
+
+    fn written(&self, answer: Result<Vec<Kept>, StoreError>) {
+        self.with(|table| table.written(answer));
+    }
 }
 
 /// A run that came back.
@@ -59,8 +72,8 @@ pub(super) struct Returned {
     /// How long it waited for its thread, and how long it took.
     pub(super) waited: Duration,
     pub(super) took: Duration,
-    /// When it ended, by the monotonic clock.
-    pub(super) ended: Duration,
+    /// When it ended, in elapsed time.
+    pub(super) ended: i64,
 }
 
 pub(super) enum How {
@@ -75,8 +88,9 @@ pub(super) enum How {
 impl Away {
     /// It really begins.
     fn begin(&mut self) -> Duration {
+        let home = self.home.as_ref().and_then(Weak::upgrade);
         let now = self.clock.monotonic();
-        self.view.signals.begin(now);
+        self.view.signals.begin(now, home.map_or(0, |home| home.elapsed()));
         let waited = now.saturating_sub(self.handed);
         if waited > self.view.facts.late {
             self.view.facts.late_by = LateBy::Pool;
@@ -89,12 +103,14 @@ impl Away {
     fn come_back(&mut self, how: How) {
         let Some(home) = self.home.take() else { return };
         drop_quietly((self.value.take(), self.view.signals.take_waker()));
+        let home = home.upgrade();
         let ended = self.clock.monotonic();
         let began = self.view.signals.began();
         let waited = began.map_or(Duration::ZERO, |began| began.saturating_sub(self.handed));
         let took = began.map_or(Duration::ZERO, |began| ended.saturating_sub(began));
+        let ended = home.as_ref().map_or(0, |home| home.elapsed());
         let returned = Returned { serial: self.serial, how, waited, took, ended };
-        match home.upgrade() {
+        match home {
             Some(home) => home.welcome(returned),
             None => drop_quietly(returned),
         }
@@ -122,9 +138,9 @@ pub(super) fn on_executor(
             }
             away.begin();
             let value = away.value.take();
-            let how = match catch_unwind(AssertUnwindSafe(|| job(&away.view, value))) {
+            let how = match caught(|| job(&away.view, value)) {
                 Ok(called) => How::Called(called),
-                Err(payload) => How::Panicked(message(payload)),
+                Err(said) => How::Panicked(said),
             };
             away.come_back(how);
         }))
@@ -164,10 +180,10 @@ impl Future for JobFuture {
         let how = if this.away.view.signals.is_stopped() {
             How::Stopped
         } else {
-            match catch_unwind(AssertUnwindSafe(|| this.go_on(context))) {
+            match caught(|| this.go_on(context)) {
                 Ok(Poll::Pending) => return Poll::Pending,
                 Ok(Poll::Ready(called)) => How::Called(called),
-                Err(payload) => How::Panicked(message(payload)),
+                Err(said) => How::Panicked(said),
             }
         };
         drop_quietly(this.going.take());

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{Attempt, Followed, Inline, Live, On, State, Waiting};
+use super::entry::{Attempt, Followed, Inline, Job, Live, On, State, Waiting};
 use super::plan::Scale;
 use super::run::Value;
 use super::table::{AFTER_ALL_JOBS, Departed, Table};
@@ -70,17 +70,26 @@ impl<C> Table<C> {
         let (name, due, next) = (facts.name.clone(), facts.due, facts.attempt.saturating_add(1));
         self.tell(|_| Event::Retried { id, name, due, attempt: next, wait: Duration::from_nanos(wait.unsigned_abs()) });
         attempt.ends = None;
-        attempt.took = Duration::ZERO;
+        let took = std::mem::take(&mut attempt.took);
+        if let Some(job) = self.get_mut(id) {
+            job.stats.total = job.stats.total.saturating_add(took);
+        }
         self.goes_on(id, attempt, State::Again { again: ended.saturating_add(wait), failure: Box::new(failure) });
         None
     }
 
     fn goes_on(&mut self, id: JobId, attempt: Box<Attempt>, state: State) {
-        if self.get(id).is_none() {
-            // It was cancelled meanwhile: there is no further turn.
-            let ended = self.watch.last().elapsed;
+        if self.get(id).is_none_or(|job| self.closed && job.is_away()) {
+            // It was cancelled meanwhile, or all was shut down: there is no further turn.
+            let ended = match state {
+                State::Yielded { again, .. } => again,
+                _ => self.here(),
+            };
+            if self.get(id).is_some() {
+                self.give_back(attempt.limits(), true, ended);
+            }
             let end = RunEnd::Stopped;
-            return self.record(End { attempt, end, value: None, failure: None, cancels: false, ended });
+            return self.finish(End { attempt, end, value: None, failure: None, cancels: false, ended });
         }
         self.serial += 1;
         let serial = self.serial;
@@ -98,6 +107,18 @@ impl<C> Table<C> {
             self.after.failures.push(*failure);
         }
         self.record(End { attempt, end, value: None, failure: None, cancels: false, ended });
+    }
+
+    /// The runs of a job that go on end with it, as stopped.
+    pub(super) fn end_runs(&mut self, id: JobId) {
+        let now = Now { elapsed: self.here(), ..self.watch.last() };
+        if self.get(id).is_some_and(Job::is_starting) {
+            self.not_started(id, None, now);
+        }
+        let oldest = |job: &Job<C>| (0..job.live.len()).min_by_key(|place| job.live[*place].serial);
+        while let Some(place) = self.get(id).and_then(oldest) {
+            self.give_up(id, place, now);
+        }
     }
 
     /// Ends a run without a further attempt, as the last one failed. Its job stays.
@@ -140,10 +161,15 @@ impl<C> Table<C> {
         let (due, first_missed) = (facts.due, facts.first_missed);
         let last = LastRun { due, first_missed, started: from_nanos(*started), took, late, folded, attempt: number, end };
         let now = self.watch.last();
+        let ended_wall = ended.saturating_add(now.ahead());
         let Some(job) = self.get_mut(id) else {
-            self.after.attempts.push(attempt);
-            return self.record_of_departed(id, last);
+            self.record_of_departed(id, last, &attempt, ended_wall);
+            return self.after.attempts.push(attempt);
         };
+        if let Some(kept) = job.kept.as_deref_mut() {
+            kept.has_ended(&attempt, end, ended_wall, now);
+        }
+        job.signals.reset();
         job.stats.count(&last);
         let mut counts_anew = false;
         if let Some(plan) = job.plan.as_mut().filter(|plan| plan.schedule.spec().after_completion) {
@@ -206,14 +232,20 @@ impl<C> Table<C> {
         }
         if goes_on {
             self.requeue(id);
+        } else {
+            self.touch(id);
         }
     }
 
     /// Counts the run of a job that was removed while it was being called.
-    fn record_of_departed(&mut self, id: JobId, last: LastRun) {
+    fn record_of_departed(&mut self, id: JobId, last: LastRun, attempt: &Attempt, ended: i64) {
         let Some(place) = self.departed.iter().position(|departed| departed.id == id) else { return };
-        let Departed { mut stats, epitaph, .. } = self.departed.swap_remove(place);
+        let Departed { mut stats, epitaph, parting, .. } = self.departed.swap_remove(place);
         stats.count(&last);
+        if let Some(mut parting) = parting {
+            parting.has_ended(attempt, last.end, ended, self.watch.last());
+            self.part(parting);
+        }
         epitaph.write(stats, Some(last));
     }
 
@@ -241,7 +273,7 @@ impl<C> Table<C> {
         let due = to_nanos(&effect.facts.due);
         let ready = match delay {
             Some(delay) => effect.ended.saturating_add(delay),
-            None => due.saturating_sub(now.ahead()).min(self.poll_at),
+            None => due.saturating_sub(now.ahead()).min(self.here()),
         };
         let Some(job) = self.get_mut(id) else { return };
         let most = match job.overlap() {
@@ -249,12 +281,19 @@ impl<C> Table<C> {
             _ => MOST_TO_FOLLOW,
         };
         let waits = job.waiting.iter().filter(|waiting| waiting.after.is_some()).count();
-        if waits >= most && !job.has_slot() || waits >= MOST_TO_FOLLOW {
+        if waits >= most && !job.has_slot() || waits >= most.max(MOST_TO_FOLLOW) {
             self.after.followed.push(followed);
             self.dropped(id, 1, due, due, DropReason::Overlapped);
             return;
         }
-        job.waiting.push_back(Waiting { due: Due::only(due), ready, by_hand: false, after: Some(followed) });
+        job.waiting.push_back(Waiting {
+            due: Due::only(due),
+            ready,
+            by_hand: false,
+            after: Some(followed),
+            number: 0,
+            cut_off: 0,
+        });
         self.requeue(id);
     }
 
@@ -270,9 +309,7 @@ impl<C> Table<C> {
         let limits = job.rules.clone();
         // A run at the first poll is its schedule, not besides it.
         let first = job.missed_until == i64::MIN && job.plan.as_ref().is_some_and(|plan| plan.schedule.is_reboot());
-        if !first {
-            self.clear_waiting(id);
-        }
+        self.clear_waiting(id, DropReason::Paused, |waiting| !(first && waiting.by_hand));
         self.release_from_block(id);
         limits.iter().flat_map(|rules| rules.limits.iter()).for_each(|limit| self.let_on(*limit, now));
         self.requeue(id);

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::away::Launcher;
+use super::keep::KeptJob;
 use super::limits::LimitId;
 use super::plan::{Plan, Scale};
 use super::run::{Called, Run, Value};
+use super::step::Starting;
+use super::table::earlier;
 use crate::clock::Now;
 use crate::event::{DropReason, Failure};
 use crate::id::JobId;
@@ -22,7 +25,11 @@ pub(super) type Inline<C> = Box<dyn FnMut(&mut Run<'_, C>, Option<Value>) -> Cal
 
 pub(super) enum Body<C> {
     Inline(Inline<C>),
-    Away(Launcher),
+    Away {
+        launcher: Launcher,
+        /// Whether it takes room of the executor.
+        pooled: bool,
+    },
 }
 
 /// What few jobs have, of what is said of them besides their schedule.
@@ -36,6 +43,8 @@ pub(super) struct Rules {
     pub(super) when: Option<Condition>,
     pub(super) at_latest: Option<i64>,
     pub(super) window: Option<Hours>,
+    /// Whether the condition looks at hours too, in a zone with code of the user's own.
+    pub(super) asks_hours: bool,
 }
 
 /// The hours in which a job may start, as the window of a schedule, in a zone without code of the user's own.
@@ -52,8 +61,9 @@ impl Hours {
     }
 }
 
-/// Code of the user's own: is asked with the lock free.
-pub(super) type Condition = Arc<dyn Fn() -> bool + Send + Sync>;
+/// Code of the user's own, asked with the lock free: whether anything holds a run back. It is told whether that has waited so
+/// long that it is let through.
+pub(super) type Condition = Arc<dyn Fn(bool) -> Option<BlockedBy> + Send + Sync>;
 
 /// Whether a failure is worth a further attempt; likewise.
 pub(super) type Worth = Arc<dyn Fn(&Failure) -> bool + Send + Sync>;
@@ -114,6 +124,8 @@ pub(super) struct Job<C> {
     pub(super) last: Option<LastRun>,
     pub(super) epitaph: Arc<dyn Epitaph>,
     pub(super) signals: Arc<Signals>,
+    /// What its store has of it.
+    pub(super) kept: Option<Box<KeptJob>>,
 }
 
 /// An attempt at a run, from its start to its end. While it is called on the polling thread it is out of the table.
@@ -126,6 +138,8 @@ pub(super) struct Attempt {
     /// Until when it has time, in elapsed time.
     pub(super) ends: Option<i64>,
     pub(super) rules: Option<Arc<Rules>>,
+    /// Of a kept job: how its last failure reads.
+    pub(super) error: Option<Box<str>>,
 }
 
 /// A run between two calls, or in the background.
@@ -147,6 +161,8 @@ pub(super) enum State {
         again: i64,
         failure: Box<Failure>,
     },
+    /// It is to be called as soon as its start is written.
+    Starting(Box<Starting>),
 }
 
 /// A run that is to start besides the schedule.
@@ -157,6 +173,9 @@ pub(super) struct Waiting {
     pub(super) ready: i64,
     pub(super) by_hand: bool,
     pub(super) after: Option<Followed>,
+    /// Its number among the runs of a kept job, once it has one, and how many attempts at it were cut off.
+    pub(super) number: u64,
+    pub(super) cut_off: u32,
 }
 
 /// The run, or runs, that a run follows.
@@ -174,6 +193,8 @@ pub(super) struct Chain {
     pub(super) on: On,
     pub(super) within: Option<i64>,
     pub(super) delay: Option<i64>,
+    /// Whether what it is given is always the same: `()`.
+    pub(super) is_unit: bool,
     pub(super) all: Option<All>,
 }
 
@@ -203,6 +224,7 @@ pub(super) enum BlockedBy {
     Condition,
     Window,
     Spacing,
+    Store,
     /// With its place in that line.
     Limit(LimitId, Rank),
 }
@@ -226,6 +248,7 @@ impl BlockedBy {
         match self {
             BlockedBy::Limit(super::limits::ROOM, _) => LateBy::Pool,
             BlockedBy::Limit(..) => LateBy::Limit,
+            BlockedBy::Store => LateBy::Store,
             _ => LateBy::Rules,
         }
     }
@@ -235,6 +258,7 @@ impl BlockedBy {
             BlockedBy::Condition => Blocked::Condition,
             BlockedBy::Window => Blocked::Window,
             BlockedBy::Spacing => Blocked::Spacing,
+            BlockedBy::Store => Blocked::Store,
             BlockedBy::Limit(super::limits::ROOM, _) => Blocked::PoolFull,
             BlockedBy::Limit(id, _) => Blocked::Limit(limit_name(id)),
         }
@@ -274,6 +298,7 @@ impl<C> Job<C> {
             last: None,
             epitaph,
             signals: Arc::default(),
+            kept: None,
         }
     }
 
@@ -300,7 +325,11 @@ impl<C> Job<C> {
     }
 
     pub(super) fn is_away(&self) -> bool {
-        matches!(self.body, Some(Body::Away(_)))
+        matches!(self.body, Some(Body::Away { .. }))
+    }
+
+    pub(super) fn takes_room(&self) -> bool {
+        matches!(self.body, Some(Body::Away { pooled: true, .. }))
     }
 
     pub(super) fn on_scale(&self, now: Now) -> i64 {
@@ -328,7 +357,14 @@ impl<C> Job<C> {
             asked.ready = ready;
             asked.due = Due::only(now.wall);
         } else {
-            self.waiting.push_front(Waiting { due: Due::only(now.wall), ready, by_hand: true, after: None });
+            self.waiting.push_front(Waiting {
+                due: Due::only(now.wall),
+                ready,
+                by_hand: true,
+                after: None,
+                number: 0,
+                cut_off: 0,
+            });
         }
     }
 
@@ -338,8 +374,13 @@ impl<C> Job<C> {
         self.held_by = None;
     }
 
+    /// Whether a run of it is about to start: until it has, nothing else of it comes up.
+    pub(super) fn is_starting(&self) -> bool {
+        self.kept.is_some() && self.live.iter().any(|live| matches!(live.state, State::Starting(_)))
+    }
+
     fn may_start(&self) -> bool {
-        !self.paused && self.runs_left != Some(0)
+        !self.paused && self.runs_left != Some(0) && !self.is_starting()
     }
 
     /// The first of those that wait, if it can start as far as the job's other runs go, or its policy decides on it at once.
@@ -351,12 +392,15 @@ impl<C> Job<C> {
 
     /// When it is next to be looked at for anything but its schedule, in elapsed time, and in which order.
     pub(super) fn soon(&self) -> Option<(i64, u64)> {
+        let ends = self.live.iter().filter_map(|live| live.attempt.ends).min();
+        earlier(ends.map(|ends| (ends, self.id.order)), self.goes_on_at())
+    }
+
+    /// The same without time limits: when a run of it is next to start or go on.
+    fn goes_on_at(&self) -> Option<(i64, u64)> {
         let mut first: Option<(i64, u64)> = None;
         let mut offer = |at: i64, order: u64| first = Some(first.map_or((at, order), |first| first.min((at, order))));
         for live in &self.live {
-            if let Some(ends) = live.attempt.ends {
-                offer(ends, self.id.order);
-            }
             match live.state {
                 State::Yielded { again, order } if !self.paused => offer(again, order),
                 State::Again { again, .. } if !self.paused && self.block.is_none() => offer(again, self.id.order),
@@ -420,11 +464,14 @@ impl<C> Job<C> {
         self.running || self.live.iter().any(|live| !matches!(live.state, State::Again { .. }))
     }
 
-    pub(super) fn snapshot(&self, now: Now, limit_name: impl FnOnce(LimitId) -> Arc<str>) -> JobSnapshot {
+    /// When a run of it is next to start or go on, by the wall clock, whatever holds it back.
+    pub(super) fn next_run(&self, now: Now) -> Option<i64> {
         let wall = |at: i64| self.plan.as_ref().map_or(at, |plan| plan.wall(at, now));
-        let soon = if self.block.is_some() { self.front().map(|front| (front.ready, 0)) } else { self.soon() };
-        let soon = soon.map(|(at, _)| at.saturating_add(now.ahead()));
-        let next_run = [soon, self.scheduled_unblocked().map(wall)].into_iter().flatten().min();
+        let soon = if self.block.is_some() { self.front().map(|front| front.ready) } else { self.goes_on_at().map(|(at, _)| at) };
+        earlier(soon.map(|at| at.saturating_add(now.ahead())), self.scheduled_unblocked().map(wall))
+    }
+
+    pub(super) fn snapshot(&self, now: Now, limit_name: impl FnOnce(LimitId) -> Arc<str>) -> JobSnapshot {
         let retrying = self.live.iter().find(|live| matches!(live.state, State::Again { .. }));
         let retrying = retrying.map(|live| live.attempt.view.facts.attempt.saturating_add(1));
         let away = self.live.iter().rev().find(|live| matches!(live.state, State::Away));
@@ -436,7 +483,7 @@ impl<C> Job<C> {
             priority: self.priority,
             schedule: self.plan.as_ref().map(|plan| plan.schedule.clone()),
             follows: self.chain.as_ref().map(|chain| chain.upstreams.clone()).unwrap_or_default(),
-            next_run: next_run.map(from_nanos),
+            next_run: self.next_run(now).map(from_nanos),
             last_run: self.last.clone(),
             stats: self.stats,
             paused: self.paused,

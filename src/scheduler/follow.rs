@@ -1,6 +1,6 @@
 //! Jobs that follow others: after each success, failure or end, with the result.
 
-use std::any::Any;
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -12,7 +12,7 @@ use super::entry::{All, Body, Chain, Join, On};
 use super::options::{Options, Place, job_options};
 use super::register::{InBackground, Kept, OnPoll, entry, future_body};
 use super::run::Value;
-use super::{Run, Scheduler};
+use super::{Run, Scheduler, carry};
 use crate::error::Error;
 use crate::event::Failure;
 use crate::id::JobId;
@@ -142,7 +142,7 @@ impl<T, C: 'static> Following<T, C> {
     }
 }
 
-impl<T, C: 'static, M> Following<T, C, M> {
+impl<T: 'static, C: 'static, M> Following<T, C, M> {
     fn retyped<U, N>(self) -> Following<U, C, N> {
         let Following { scheduler, upstreams, on, within, delay, join, options, .. } = self;
         Following { scheduler, upstreams, on, within, delay, join, options, types: PhantomData }
@@ -181,6 +181,8 @@ impl<T, C: 'static, M> Following<T, C, M> {
         // The scheduler's usual overlap is for occurrences.
         let defaults = super::Defaults { overlap: None, ..shared.defaults.clone() };
         let rules = self.options.rules(&defaults, place, &shared.zone, &shared.clock)?;
+        let known = shared.known(self.options.name.as_deref(), &self.options.keep)?;
+        let now = shared.now();
         let (mut entry, handle) = entry(&shared, &mut self.options, body);
         let mut upstreams: Vec<JobId> = self.upstreams.iter().map(|upstream| upstream.id).collect();
         let all = self.join.map(|join| All { latest: upstreams.iter().map(|id| (*id, None)).collect(), join });
@@ -189,9 +191,13 @@ impl<T, C: 'static, M> Following<T, C, M> {
             upstreams.dedup();
         }
         let (within, delay) = (self.within.map(length), self.delay.map(length));
-        entry.chain = Some(Box::new(Chain { upstreams, on: self.on, within, delay, all }));
+        let is_unit = TypeId::of::<T>() == TypeId::of::<()>();
+        entry.chain = Some(Box::new(Chain { upstreams, on: self.on, within, delay, is_unit, all }));
         entry.rules = rules;
+        let named = |name: &str| shared.table.lock().named(name);
+        let told = carry::begin_following(&mut entry, known, &self.options.keep, &named, now);
         shared.admit(entry, &self.options.limits)?;
+        shared.tell(&told);
         Ok(handle)
     }
 }
@@ -257,7 +263,8 @@ impl<T: Send + Sync + 'static, C: 'static> Following<T, C> {
         R: Future<Output: JobResult> + Send + 'static,
     {
         self.register(Place::Away, |kept| {
-            Body::Away(future_body(spawn, kept, move |run, value| value_of::<T>(value).map(|value| job(run, value))))
+            let launcher = future_body(spawn, kept, move |run, value| value_of::<T>(value).map(|value| job(run, value)));
+            Body::Away { launcher, pooled: false }
         })
     }
 }
@@ -288,7 +295,8 @@ impl<T: Send + Sync + 'static, C: 'static> Following<T, C, InBackground> {
     {
         let executor = self.scheduler.0.executor().clone();
         self.register(Place::Away, |kept| {
-            Body::Away(on_executor(executor, move |run, value| kept.keep(Followed::of(value, |value| job(run, value)))))
+            let call = move |run: &RunView, value| kept.keep(Followed::of(value, |value| job(run, value)));
+            Body::Away { launcher: on_executor(executor, call), pooled: true }
         })
     }
 }

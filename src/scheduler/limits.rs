@@ -1,7 +1,8 @@
 //! Named limits: how many runs may hold one at once, how many may start in a while, and who waits for it.
 //!
 //! A run takes all limits of its job at once or none, so nobody waits while holding, and no two can wait for each other.
-//! Those that wait stand by their due order; whoever gives a limit back lets on as many as it has room for, not all.
+//! Those that wait stand by their due order in the lines of all limits that they need, so that none of them passes them by;
+//! whoever gives a limit back lets on as many as it has room for, not all.
 //! Limit 0 is the executor's room.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -42,12 +43,14 @@ struct Limit {
     waiting: BTreeSet<(Rank, u32)>,
     /// How many jobs name it.
     jobs: u32,
+    /// Whether its last starts are remembered though no job names it.
+    lingers: bool,
 }
 
 impl Limit {
     fn new(name: Arc<str>, allows: Allows) -> Self {
         let (in_use, jobs, waiting) = (0, 0, BTreeSet::new());
-        Limit { name, allows, in_use, starts: VecDeque::new(), full_until: None, waiting, jobs }
+        Limit { name, allows, in_use, starts: VecDeque::new(), full_until: None, waiting, jobs, lingers: false }
     }
 
     /// How many it lets through now; if none, from when on, unless that hangs on an end.
@@ -73,6 +76,33 @@ impl Limit {
     }
 }
 
+impl Limit {
+    /// How many in its line come for it next, now or at an instant that is known.
+    fn lets_on(&self, now: i64) -> usize {
+        match self.allows {
+            Allows::Rate(most, _) => most as usize,
+            Allows::AtOnce(_) => self.room(now).unwrap_or(0),
+            Allows::Room => 1,
+        }
+    }
+
+    /// From when on it lets somebody on who has so many before him in its line, if that is known.
+    fn opens(&self, before: usize, now: i64) -> Option<i64> {
+        match (self.room(now), &self.allows) {
+            (Ok(room), _) if before < room => Some(now),
+            (_, Allows::Rate(most, per)) => {
+                let past = self.starts.partition_point(|start| start.saturating_add(*per) <= now);
+                // So many of the starts that count may still count then.
+                let may_count = (*most as usize).checked_sub(before + 1)?;
+                let last = self.starts.len().checked_sub(past + may_count + 1)? + past;
+                Some(self.starts[last].saturating_add(*per))
+            }
+            (Err(from), _) if before == 0 => from,
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Limits {
     limits: Vec<Limit>,
@@ -93,12 +123,15 @@ impl Limits {
     /// The limits of these names, for one more job.
     pub(super) fn join(&mut self, wanted: &[(Arc<str>, Allows)], now: i64) -> Result<Box<[LimitId]>, Error> {
         while let Some(id) = self.lingering.pop_front() {
+            self.limits[id as usize].lingers = false;
             if !self.forget_if_unused(id, now) {
                 break;
             }
         }
         for (place, (name, allows)) in wanted.iter().enumerate() {
-            let known = self.names.get(name).map(|id| &self.limits[*id as usize].allows);
+            // What no job names any more may be said anew.
+            let named = self.names.get(name).map(|id| &self.limits[*id as usize]);
+            let known = named.filter(|limit| limit.jobs > 0).map(|limit| &limit.allows);
             let known = known.or(wanted[..place].iter().find(|(other, _)| other == name).map(|(_, allows)| allows));
             if let Some(known) = known.filter(|known| *known != allows) {
                 let text = |allows: &Allows| match allows {
@@ -118,6 +151,10 @@ impl Limits {
 
     fn named(&mut self, name: &Arc<str>, allows: &Allows) -> LimitId {
         if let Some(id) = self.names.get(name) {
+            let limit = &mut self.limits[*id as usize];
+            if limit.jobs == 0 {
+                limit.allows = allows.clone();
+            }
             return *id;
         }
         let limit = Limit::new(name.clone(), allows.clone());
@@ -151,7 +188,9 @@ impl Limits {
         }
         let last = limit.starts.back().copied();
         if matches!(limit.allows, Allows::Rate(_, per) if last.is_some_and(|start| start.saturating_add(per) > now)) {
-            self.lingering.push_back(id);
+            if !std::mem::replace(&mut self.limits[id as usize].lingers, true) {
+                self.lingering.push_back(id);
+            }
             return false;
         }
         if self.names.remove(&limit.name.clone()).is_some() {
@@ -175,6 +214,12 @@ impl Limits {
             }
         };
         ids.iter().copied().find(is_shut)
+    }
+
+    /// Those of these limits that a run which goes on does not hold: how often runs start.
+    pub(super) fn not_held_by_runs(&self, ids: &[LimitId]) -> Vec<LimitId> {
+        let is_rate = |id: &LimitId| matches!(self.limits[*id as usize].allows, Allows::Rate(..));
+        ids.iter().copied().filter(is_rate).collect()
     }
 
     /// A run starts, in a poll of an earlier instant, at which starts count that are past by now.
@@ -237,26 +282,31 @@ impl Limits {
     /// Those in line who are not let on now, nor the first at an instant to come.
     pub(super) fn behind(&self, id: LimitId, now: i64) -> impl Iterator<Item = u32> {
         let limit = &self.limits[id as usize];
-        let called = limit.room(now).unwrap_or_else(|from| usize::from(from.is_some()));
-        limit.waiting.iter().skip(called).map(|(_, slot)| *slot)
+        limit.waiting.iter().skip(limit.lets_on(now)).map(|(_, slot)| *slot)
     }
 
-    /// The first in line whom a limit lets on, each with the instant from when on, which is that of its due time if it may
-    /// come at once: it does not lose its place to what came due later. They stay in line until they come for it.
-    pub(super) fn called(&self, id: LimitId, now: i64) -> impl Iterator<Item = (u32, i64)> + use<> {
+    /// The first in line, as many as a limit lets on, now or at an instant to come. They stay in line until they come for it.
+    pub(super) fn first_in_line(&self, id: LimitId, now: i64) -> Vec<u32> {
         let limit = &self.limits[id as usize];
-        let (most, from) = match limit.room(now) {
-            Ok(room) => (room, Some(now)),
-            Err(from) => (1, from),
-        };
-        let first: Vec<(u32, i64)> = match from {
-            Some(from) if !limit.waiting.is_empty() => {
-                let at = |rank: &Rank| if from <= now { rank.due.min(now) } else { from };
-                limit.waiting.iter().take(most).map(|(rank, slot)| (*slot, at(rank))).collect()
+        if limit.waiting.is_empty() {
+            return Vec::new();
+        }
+        limit.waiting.iter().take(limit.lets_on(now)).map(|(_, slot)| *slot).collect()
+    }
+
+    /// From when on all of these limits let somebody in their lines on, if that is known: since its due time if it may come at
+    /// once, so that it does not lose its place to what came due later.
+    pub(super) fn opens(&self, ids: impl Iterator<Item = LimitId>, rank: Rank, slot: u32, now: i64) -> Option<i64> {
+        let mut opens = rank.due.min(now);
+        for id in ids {
+            let limit = &self.limits[id as usize];
+            let before = limit.waiting.range(..(rank, slot)).take(limit.lets_on(now)).count();
+            let from = limit.opens(before, now)?;
+            if from > now {
+                opens = opens.max(from);
             }
-            _ => Vec::new(),
-        };
-        first.into_iter()
+        }
+        Some(opens)
     }
 }
 
@@ -296,7 +346,8 @@ mod tests {
         limits.take(&ids, 0, 0);
         limits.wait(ids[0], rank(5), 7);
         limits.give_back(&ids, true, 9);
-        assert_eq!(limits.called(ids[0], 9).collect::<Vec<_>>(), [(7, 5)]);
+        assert_eq!(limits.first_in_line(ids[0], 9), [7]);
+        assert_eq!(limits.opens(ids.iter().copied(), rank(5), 7, 9), Some(5));
         assert!(limits.shut(&ids, rank(6), 9).is_some());
         assert!(limits.shut(&ids, rank(4), 9).is_none());
         limits.leave_line(ids[0], rank(5), 7);

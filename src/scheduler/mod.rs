@@ -6,9 +6,11 @@
 //! [`options`]; [`wait`] is rest and end, [`observe`] what is told and [`why`] what is asked.
 
 mod away;
+mod carry;
 mod ending;
 mod entry;
 mod follow;
+mod keep;
 mod limits;
 mod observe;
 mod options;
@@ -22,9 +24,7 @@ mod table;
 mod wait;
 mod why;
 
-use std::any::Any;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -41,17 +41,20 @@ pub use wait::{Spawned, UntilDue};
 pub use why::Why;
 
 use crate::builder::{Every, When};
+use crate::caught::{caught, drop_quietly};
 use crate::clock::{Changes, Clock, Look, Now, SystemClock, Watch, read_together};
 use crate::error::Error;
-use crate::event::{Event, RemoveReason};
+use crate::event::{DropReason, Event, RemoveReason};
 use crate::executor::{Executor, Pool};
 use crate::id::JobId;
 use crate::job::{Control, JobSnapshot, Jobs};
-use crate::policy::{Backoff, Missed, Overlap};
+use crate::policy::{Backoff, Missed, Overlap, WithoutStore};
 use crate::schedule::{Schedule, Trigger, Zone, from_nanos};
+use crate::store::{Done, Store};
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Condvar, Mutex, OnceLock, RwLock};
 use entry::Job;
+use keep::Keeping;
 use limits::Allows;
 use observe::{Observer, Subscription};
 use plan::{Plan, Scale};
@@ -61,7 +64,8 @@ use wait::Alarm;
 /// A set of jobs and their due times, run by the host's own loop.
 ///
 /// It is a handle: clones are the same scheduler, and it may be used from any thread and from inside its jobs. Jobs run on the
-/// thread that calls [`run_pending`](Scheduler::run_pending), one after the other. `C` is the host's own state, which
+/// thread that calls [`run_pending`](Scheduler::run_pending), one after the other, unless they are said to run in the
+/// [background](crate::When::background). `C` is the host's own state, which
 /// [`run_pending_with`](Scheduler::run_pending_with) lends to the jobs; it need not be `Send`.
 ///
 /// A job that keeps a clone of its scheduler keeps it alive: use [`Run::scheduler`](crate::Run::scheduler).
@@ -119,6 +123,7 @@ pub(crate) struct Shared<C> {
     defaults: Defaults,
     host_late: Duration,
     seed: u64,
+    store: Option<Arc<dyn Store>>,
     table: Mutex<Table<C>>,
     polling: AtomicBool,
     /// With `table`: something was asked for from outside, or a poll ended.
@@ -154,6 +159,8 @@ pub struct SchedulerBuilder<C = ()> {
     defaults: Defaults,
     host_late: Duration,
     executor: Option<Arc<dyn Executor>>,
+    store: Option<Arc<dyn Store>>,
+    without_store: Option<WithoutStore>,
     seed: u64,
     host: std::marker::PhantomData<fn(C)>,
 }
@@ -235,6 +242,23 @@ impl<C: 'static> SchedulerBuilder<C> {
         self
     }
 
+    /// Keeps named jobs in a store, so that they carry on from there in the next process of the program: each then has a name
+    /// of its own.
+    ///
+    /// Before a run of theirs starts, that is written; all that is written in a poll is written at once. What ended is written
+    /// by the next poll, which the scheduler asks for at once.
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// What kept jobs do while the store cannot be written. Unless given, those that run at most once wait
+    /// ([`WithoutStore::Hold`]) and those that run at least once run.
+    pub fn without_store(mut self, then: WithoutStore) -> Self {
+        self.without_store = Some(then);
+        self
+    }
+
     /// The seed of everything drawn: random gaps and jitter. The same seed draws the same.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -245,6 +269,8 @@ impl<C: 'static> SchedulerBuilder<C> {
     pub fn build(self) -> Scheduler<C> {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let watch = Watch::new(&*clock);
+        let node = || format!("{}-{}", std::process::id(), watch.last().wall).into();
+        let keeping = self.store.as_ref().map(|_| Box::new(Keeping::new(node(), self.without_store)));
         Scheduler(Arc::new(Shared {
             clock,
             zone: self.zone,
@@ -254,7 +280,8 @@ impl<C: 'static> SchedulerBuilder<C> {
             defaults: self.defaults,
             host_late: self.host_late,
             seed: self.seed,
-            table: Mutex::new(Table::new(watch)),
+            store: self.store,
+            table: Mutex::new(Table::new(watch, keeping)),
             polling: AtomicBool::new(false),
             changed: Condvar::new(),
             watched: AtomicBool::new(false),
@@ -292,24 +319,6 @@ impl<C> fmt::Debug for Scheduler<C> {
     }
 }
 
-/// Drops what is the user's: a panic in it goes no further.
-pub(crate) fn drop_quietly<T>(value: T) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-        std::mem::forget(payload);
-    }
-}
-
-/// What a panic said. The payload's own drop may panic too; that goes no further.
-pub(crate) fn message(payload: Box<dyn Any + Send>) -> String {
-    let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).to_owned(),
-        (_, Some(text)) => text.clone(),
-        _ => "with a payload that is no text".to_owned(),
-    };
-    drop_quietly(payload);
-    text
-}
-
 impl<C> Shared<C> {
     /// Does something to the table, and then, with the lock free, what comes of it.
     fn with<R>(&self, change: impl FnOnce(&mut Table<C>) -> R) -> R {
@@ -334,7 +343,7 @@ impl<C> Shared<C> {
             }
             let callbacks = { self.callbacks.read().clone() };
             for callback in callbacks {
-                drop_quietly(catch_unwind(AssertUnwindSafe(|| callback())));
+                let _ = caught(|| callback());
             }
         }
         result
@@ -343,8 +352,9 @@ impl<C> Shared<C> {
     /// Asks a schedule with the lock free, and sets its job's next occurrence. One of the user's own that panics ends here; its
     /// job says so when it is next asked.
     fn ask(&self, id: JobId, plan: Plan, from: i64, reanchored: bool) {
-        let next = catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None);
+        let next = caught(|| plan.next(from)).unwrap_or(None);
         self.with(|table| table.found(id, &plan.schedule, from, next, reanchored));
+        drop_quietly(plan);
     }
 
     /// Takes a job in. One that is refused is dropped with the lock free, since it holds what is the user's.
@@ -405,6 +415,8 @@ impl<C: 'static> Scheduler<C> {
             defaults: Defaults::default(),
             host_late: Duration::from_secs(1),
             executor: None,
+            store: None,
+            without_store: None,
             seed: 0,
             host: std::marker::PhantomData,
         }
@@ -465,11 +477,13 @@ impl<C: 'static> Scheduler<C> {
 
     /// Cancels all jobs; returns how many there were.
     pub fn clear(&self) -> usize {
+        self.0.now();
         self.0.with(|table| table.cancel_all(None))
     }
 
     /// Cancels the jobs that bear a tag; returns how many there were.
     pub fn clear_tagged(&self, tag: impl AsRef<str>) -> usize {
+        self.0.now();
         self.0.with(|table| table.cancel_all(Some(tag.as_ref())))
     }
 
@@ -500,7 +514,8 @@ impl<C: 'static> Scheduler<C> {
         self.0.table.lock().len()
     }
 
-    /// Lets no further run start until [`resume`](Self::resume). What passes meanwhile is missed: see [`Missed`].
+    /// Lets no further run start until [`resume`](Self::resume). What passes meanwhile is missed: see [`Missed`]. Time limits are
+    /// looked at again only then.
     pub fn pause(&self) {
         self.0.table.lock().paused = true;
     }
@@ -560,8 +575,20 @@ impl<C> Drop for Shared<C> {
     fn drop(&mut self) {
         let table = self.table.get_mut();
         table.close();
+        table.polls += 1;
+        let now = table.watch.last();
+        if let Some((batch, store)) = table.batch(now).zip(self.store.as_ref()) {
+            // Nobody is left to hear the answer.
+            let _ = caught(|| store.write(batch, Done::new(drop)));
+        }
+        let table = self.table.get_mut();
+        for id in table.ids(None) {
+            table.end_runs(id);
+        }
         let (events, asks) = std::mem::take(&mut table.after).wake_and_drop();
+        self.tell(&events);
         events.into_iter().for_each(drop_quietly);
+        let table = self.table.get_mut();
         asks.into_iter().for_each(drop_quietly);
         for job in table.take_jobs() {
             job.epitaph.write(job.stats, job.last.clone());
@@ -574,6 +601,8 @@ impl<C> Drop for Shared<C> {
 
 impl<C: 'static> Control for Shared<C> {
     fn cancel(&self, id: JobId) -> bool {
+        // Its runs end now.
+        self.now();
         self.with(|table| {
             // A job on its last run has no further one to take away.
             let more = table.get(id).is_some_and(Job::has_more);
@@ -593,6 +622,9 @@ impl<C: 'static> Control for Shared<C> {
                 return Err(true);
             }
             job.failures = 0;
+            if let Some(kept) = job.kept.as_deref_mut() {
+                kept.crashes = 0;
+            }
             Ok(job.plan.clone().map(|plan| (plan, job.last_due, job.edition)))
         });
         let plan = match resumed {
@@ -604,7 +636,9 @@ impl<C: 'static> Control for Shared<C> {
             let last_due = last_due.filter(|last| plan.scale == Scale::Wall && !table::is_wrong_before(*last, now));
             let from = plan.on_scale(now).max(last_due.unwrap_or(i64::MIN));
             // A schedule of the user's own that panics ends here; its job says so when it is next asked.
-            (from, catch_unwind(AssertUnwindSafe(|| plan.next(from))).unwrap_or(None), edition)
+            let next = caught(|| plan.next(from)).unwrap_or(None);
+            drop_quietly(plan);
+            (from, next, edition)
         });
         self.with(|table| {
             let job = table.get_mut(id).zip(next).filter(|(job, (.., edition))| job.edition == *edition);
@@ -638,13 +672,14 @@ impl<C: 'static> Control for Shared<C> {
         let now = self.now();
         let (missed, grace, seed) = {
             let table = self.table.lock();
-            let plan = table.get(id).and_then(|job| job.plan.as_ref()).ok_or(Error::JobGone)?;
+            let plan = table.get(id).ok_or(Error::JobGone)?.plan.as_ref().ok_or(Error::NoSchedule)?;
             (plan.missed, plan.grace, plan.seed)
         };
         let mut plan = Some(Plan::new(schedule, self.zone.clone(), seed, missed, grace, now));
         let next = plan.as_ref().map_or(Ok(None), |plan| register::first(plan, now))?;
         let result = self.with(|table| {
             table.release_from_block(id);
+            table.clear_waiting(id, DropReason::Rescheduled, |waiting| !waiting.by_hand && waiting.after.is_none());
             let (Some(job), Some(new)) = (table.get_mut(id), &plan) else { return Err(Error::JobGone) };
             job.edition = job.edition.wrapping_add(1);
             job.runs_left = new.schedule.spec().times;

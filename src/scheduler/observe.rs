@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::{Scheduler, Shared, drop_quietly};
+use super::{Scheduler, Shared};
+use crate::caught::{caught, drop_quietly};
 use crate::event::{Event, Failure};
 use crate::sync::atomic::Ordering;
 use crate::sync::{Condvar, Instant, Mutex};
@@ -25,7 +25,7 @@ impl<C> Shared<C> {
             { self.subscriptions.read().iter().filter_map(|kept| kept.upgrade()).collect() };
         for event in events {
             for observer in &observers {
-                drop_quietly(catch_unwind(AssertUnwindSafe(|| observer(event))));
+                let _ = caught(|| observer(event));
             }
             for subscription in &subscriptions {
                 subscription.push(event.clone());

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Defaults;
-use super::entry::{Condition, Hours, Retry, Rules, Worth};
+use super::carry::Keep;
+use super::entry::{BlockedBy, Condition, Hours, Retry, Rules, Worth};
 use super::limits::Allows;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -31,6 +32,7 @@ pub(super) struct Options {
     pub(super) when: Option<Condition>,
     pub(super) at_latest: Option<Duration>,
     pub(super) window: Option<Schedule>,
+    pub(super) keep: Keep,
     pub(super) mistake: Option<Error>,
 }
 
@@ -90,16 +92,30 @@ impl Options {
             Some(Overlap::Allow { .. }) if place == Place::OnPoll && self.overlap.is_some() => return Err(Error::AllowInline),
             _ => {}
         }
+        if self.at_latest.is_some() && self.when.is_none() {
+            return Err(Error::NothingSaid { word: "at_latest", without: "when" });
+        }
+        let retries = self.retry.or(defaults.retry).is_some();
+        if let Some(word) =
+            [(self.backoff.is_some(), "backoff"), (self.only.is_some(), "retry_if")].iter().find(|(said, _)| *said && !retries)
+        {
+            return Err(Error::NothingSaid { word: word.1, without: "retry" });
+        }
         if self.pause_after == Some(0) {
             return Err(Error::ZeroOfMany { word: "pause_after_failures" });
         }
         let usual = defaults.overlap.filter(|overlap| place == Place::Away || !matches!(overlap, Overlap::Allow { .. }));
+        let mut asks_hours = false;
         let mut window = self.window.take().map(|window| Hours { window, zone: zone.clone() });
         if let Some(hours) = window.take_if(|hours| hours.zone.is_custom()) {
             // The zone is code of the user's own, which is asked as a condition is.
             let (also, clock) = (self.when.take(), clock.clone());
-            let open = move || hours.opens(to_nanos(&clock.wall())).is_none() && also.as_ref().is_none_or(|also| also());
+            let open = move |late: bool| {
+                let closed = hours.opens(to_nanos(&clock.wall())).map(|_| BlockedBy::Window);
+                closed.or_else(|| also.as_ref().and_then(|also| also(late)))
+            };
             self.when = Some(Arc::new(open));
+            asks_hours = true;
         }
         let most = self.retry.or(defaults.retry).filter(|most| *most > 0);
         let backoff = self.backoff.take().or(defaults.backoff.clone()).unwrap_or_default();
@@ -113,12 +129,18 @@ impl Options {
             when: self.when.take(),
             at_latest: self.at_latest.map(length),
             window,
+            asks_hours,
         };
         let Rules { overlap, timeout, retry, pause_after, spacing, when, window, .. } = &rules;
         let any = overlap.is_some() || timeout.is_some() || retry.is_some() || pause_after.is_some() || spacing.is_some();
         let any = any || when.is_some() || window.is_some() || !self.limits.is_empty();
         Ok(any.then(|| Arc::new(rules)))
     }
+}
+
+/// A condition, of which a panic counts as no, and a run that has waited long enough is let through unasked.
+pub(crate) fn condition(holds: impl Fn() -> bool + Send + Sync + 'static) -> Condition {
+    Arc::new(move |late| if late || holds() { None } else { Some(BlockedBy::Condition) })
 }
 
 /// The words that say more of a job, for whatever type holds its [`Options`].
@@ -155,8 +177,8 @@ macro_rules! job_options {
             /// Then [`should_stop`](crate::RunView::should_stop) is true. In the background the run has failed at the next
             /// poll: its place is free for others, and if it goes on all the same its result is thrown away. Limits it holds
             /// stay held until it really ends. On the polling thread a job cannot be interrupted: when it comes back late,
-            /// that is told ([`Event::TimedOut`](crate::Event::TimedOut)) and its result counts; a run in steps is not taken
-            /// up again.
+            /// that is told ([`Event::TimedOut`](crate::Event::TimedOut)) and its result counts, as that of a run in the
+            /// background which has come back late by the next poll; a run in steps is not taken up again.
             pub fn timeout(mut self, limit: ::std::time::Duration) -> Self {
                 self.$($path).+.timeout = Some(limit);
                 self
@@ -218,13 +240,47 @@ macro_rules! job_options {
             /// Starts a run only while this holds. One that is due waits: it is asked again at the first poll a second later or
             /// more, and occurrences that come meanwhile fold. A panic counts as no, and is told as a failure.
             pub fn when(mut self, holds: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-                self.$($path).+.when = Some(::std::sync::Arc::new(holds));
+                self.$($path).+.when = Some($crate::scheduler::options::condition(holds));
                 self
             }
 
             /// Starts a run that has waited so long for [`when`](Self::when) whether it holds or not.
             pub fn at_latest(mut self, after: ::std::time::Duration) -> Self {
                 self.$($path).+.at_latest = Some(after);
+                self
+            }
+
+            /// In a store: a run that is cut off by the end of its process is not run again, and that is told
+            /// ([`Event::CutOff`](crate::Event::CutOff)). So it is unless said otherwise.
+            pub fn at_most_once(mut self) -> Self {
+                self.$($path).+.keep.cut_off = $crate::policy::CutOff::Leave;
+                self
+            }
+
+            /// In a store: a run that is cut off by the end of its process is run again, as a further attempt, by the next
+            /// process. For work that may be done twice.
+            pub fn at_least_once(mut self) -> Self {
+                self.$($path).+.keep.cut_off = $crate::policy::CutOff::RunAgain;
+                self
+            }
+
+            /// In a store: pauses the job as it is registered if so many of its starts in a row were cut off by the end of
+            /// their process, since it may be what ends it. [`resume`](crate::JobHandle::resume) lets it go on.
+            pub fn hold_after_crashes(mut self, starts: u32) -> Self {
+                self.$($path).+.keep.hold_after = Some(starts.max(1));
+                self
+            }
+
+            /// In a store: what becomes of the job if its record has another schedule.
+            pub fn on_change(mut self, then: $crate::policy::OnChange) -> Self {
+                self.$($path).+.keep.on_change = then;
+                self
+            }
+
+            /// In a store: the name that the job had in an earlier release, so that it carries on from that record. Several
+            /// calls give several names; the first that is known counts.
+            pub fn formerly(mut self, name: impl Into<String>) -> Self {
+                self.$($path).+.keep.formerly.push(name.into());
                 self
             }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::clock::Now;
-use crate::policy::{Missed, Verdict};
+use crate::policy::{Backlog, Missed, Verdict};
 use crate::schedule::{Schedule, Setting, Zone, length, mix};
 
 /// On which scale a job's due times lie.
@@ -26,17 +26,25 @@ pub(super) struct Plan {
     pub(super) seed: u64,
     pub(super) missed: Missed,
     pub(super) grace: Option<Duration>,
+    /// What is left of a series of missed occurrences.
+    pub(super) backlog: Option<Backlog>,
 }
 
 impl Plan {
     pub(super) fn new(schedule: Schedule, zone: Zone, seed: u64, missed: Missed, grace: Option<Duration>, now: Now) -> Self {
         let scale = if schedule.is_elapsed() { Scale::Elapsed } else { Scale::Wall };
-        let mut plan = Plan { schedule, zone, scale, registered: 0, moved: 0, seed, missed, grace };
+        let mut plan = Plan { schedule, zone, scale, registered: 0, moved: 0, seed, missed, grace, backlog: None };
         plan.registered = plan.on_scale(now);
         if scale == Scale::Elapsed {
             plan.moved = -now.ahead();
         }
         plan
+    }
+
+    /// The same job by another schedule.
+    pub(super) fn with(self, schedule: Schedule, now: Now) -> Self {
+        let Plan { zone, seed, missed, grace, .. } = self;
+        Plan::new(schedule, zone, seed, missed, grace, now)
     }
 
     pub(super) fn setting(&self) -> Setting<'_> {
@@ -67,7 +75,8 @@ impl Plan {
     }
 
     pub(super) fn decide(&self, due: i64, now: Now) -> Verdict {
-        crate::policy::decide(&self.schedule, self.setting(), self.missed, self.grace, due, self.on_scale(now))
+        let here = self.on_scale(now);
+        crate::policy::decide(&self.schedule, self.setting(), self.missed, self.grace, self.backlog, due, here)
     }
 
     /// When an occurrence is to run, its jitter added.

@@ -1,21 +1,23 @@
 //! One poll: take in what came back, then take what is due out of the table, run it with the lock free, put it back.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::away::{Away, Home, How, Returned};
 use super::ending::End;
-use super::entry::{Attempt, Inline};
+use super::entry::{Attempt, BlockedBy, Inline};
+use super::keep::text_of;
 use super::run::{Called, Value};
 use super::step::{Call, HandOver, Moment, Step, TimedOut};
-use super::{Run, Scheduler, Shared, drop_quietly, message};
+use super::{Run, Scheduler, Shared};
+use crate::caught::{caught, drop_quietly};
 use crate::clock::Now;
 use crate::event::{Event, Failure, FailureKind, RemoveReason};
 use crate::id::JobId;
 use crate::job::RunEnd;
 use crate::run::{LateBy, Outcome, TimeLimit};
 use crate::schedule::{from_nanos, length, mix};
+use crate::store::{Batch, Done};
 use crate::sync::atomic::Ordering;
 
 /// What a poll did, and when to come back.
@@ -179,6 +181,7 @@ impl<C: 'static> Scheduler<C> {
         let Some(polling) = Polling::begin(shared) else { return Tick::BUSY };
         let mut poll = Poll::begin(self, budget);
         poll.take_in();
+        poll.take_answer();
         while let Some(step) = poll.next_step() {
             poll.take(step, host);
         }
@@ -197,6 +200,12 @@ impl<C: 'static> Scheduler<C> {
                 poll.take(step, host);
             }
         }
+        loop {
+            match shared.with(|table| table.step_gathered(poll.moment())) {
+                Step::Nothing => break,
+                step => poll.take(step, host),
+            }
+        }
         drop(polling);
         poll.tick()
     }
@@ -204,7 +213,13 @@ impl<C: 'static> Scheduler<C> {
     /// Takes in what came back from the background, for the end. Gives whether it did: not while a poll goes on.
     pub(super) fn take_in(&self) -> bool {
         let Some(_polling) = Polling::begin(&self.0) else { return false };
-        Poll::begin(self, None).take_in();
+        let mut poll = Poll::begin(self, None);
+        poll.take_in();
+        poll.take_answer();
+        let now = poll.now;
+        if let Step::Write(batch) = self.0.with(|table| table.write(now)) {
+            poll.write(batch);
+        }
         true
     }
 }
@@ -235,7 +250,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             table.let_on_by(now);
             let gap = now.elapsed.saturating_sub(table.polled);
             table.polled = now.elapsed;
-            let late = table.idle(now).map_or(0, i64::saturating_neg).min(gap);
+            let late = table.until_due(now).map_or(0, i64::saturating_neg).min(gap);
             let host_late = late.saturating_sub(now.slept).saturating_sub(now.stepped.max(0));
             let by = Duration::from_nanos(host_late.max(0).unsigned_abs());
             if by > shared.host_late {
@@ -253,7 +268,8 @@ impl<'a, C: 'static> Poll<'a, C> {
     }
 
     fn moment(&self) -> Moment {
-        Moment { now: self.now, waited: length(self.read.saturating_sub(self.began)) }
+        let left = self.budget_ends.map(|end| end.saturating_sub(self.read));
+        Moment { now: self.now, waited: length(self.read.saturating_sub(self.began)), left }
     }
 
     /// An instant of the monotonic clock as elapsed time.
@@ -288,9 +304,11 @@ impl<'a, C: 'static> Poll<'a, C> {
         for _ in 0..many {
             self.tick.returned += 1;
             self.came_back();
-        }
-        if many > 0 {
             self.read = shared.clock.monotonic();
+            // The others come at the next poll; here one job still starts.
+            if self.budget_ends.is_some_and(|end| self.read >= end) {
+                return;
+            }
         }
     }
 
@@ -302,9 +320,6 @@ impl<'a, C: 'static> Poll<'a, C> {
             let yields = matches!(how, How::Called(Ok((Outcome::Yield, _))));
             let errand = table.away.remove(&serial)?;
             let id = errand.id;
-            if waited >= Duration::from_millis(1) {
-                table.lateness.add(waited, LateBy::Pool);
-            }
             table.limits.room_may_be_free();
             let attempt = table.get_mut(id).and_then(|job| {
                 let place = job.live.iter().position(|live| live.serial == serial)?;
@@ -317,20 +332,30 @@ impl<'a, C: 'static> Poll<'a, C> {
             table.let_on(super::limits::ROOM, now.elapsed);
             let Some(mut attempt) = attempt else {
                 table.tell(|_| Event::Stray { id, name: errand.name.clone(), took });
-                return Some((how, ended, errand, None));
+                return Some((how, now.elapsed, errand, None));
             };
             attempt.ends = attempt.ends.or(errand.ends);
             attempt.took = attempt.took.saturating_add(took);
+            let limit = attempt.rules.as_ref().and_then(|rules| rules.timeout);
             let facts = &mut attempt.view.facts;
-            if facts.turn == 0 && yields {
+            if facts.turn == 0 {
+                if waited >= Duration::from_millis(1) {
+                    table.lateness.add(waited, LateBy::Pool);
+                }
+                if waited > facts.late {
+                    facts.late_by = LateBy::Pool;
+                }
+                facts.late = facts.late.saturating_add(waited);
                 // Its time counts from its real beginning.
-                let ago = now.monotonic.saturating_sub(length(ended.saturating_sub(took)));
-                let began = now.elapsed.saturating_sub(ago);
-                let limit = attempt.rules.as_ref().and_then(|rules| rules.timeout);
+                let began = errand.signals.began_elapsed().unwrap_or(ended);
                 attempt.ends = limit.map(|limit| began.saturating_add(length(limit)));
             }
             facts.turn = facts.turn.saturating_add(u32::from(yields));
-            facts.late = facts.late.saturating_add(waited);
+            let name = facts.name.clone();
+            let due = facts.due;
+            if let Some(limit) = limit.filter(|_| !yields && attempt.ends.is_some_and(|ends| ended > ends)) {
+                table.tell(|_| Event::TimedOut { id, name, due, limit });
+            }
             table.requeue(id);
             Some((how, ended, errand, Some(attempt)))
         });
@@ -343,7 +368,6 @@ impl<'a, C: 'static> Poll<'a, C> {
             How::Lost => Ending::Failed(FailureKind::Lost),
             How::Stopped => Ending::Stopped,
         };
-        let ended = self.elapsed_at(ended);
         self.conclude(attempt, ending, ended, None);
     }
 
@@ -369,34 +393,74 @@ impl<'a, C: 'static> Poll<'a, C> {
                 self.read = shared.clock.monotonic();
             }
             Step::Call(call) => self.call(call, host),
+            Step::Write(batch) => self.write(batch),
             Step::HandOver(hand_over) => self.hand_over(*hand_over),
             Step::TimedOut(timed_out) => self.timed_out(timed_out),
-            Step::AskSchedule { id, plan, due } => match catch_unwind(AssertUnwindSafe(|| plan.decide(due, self.now))) {
-                Ok(verdict) => {
-                    let moment = self.moment();
-                    if let Some(step) = shared.with(|table| table.obey(id, due, verdict, moment)) {
-                        self.take(step, host);
-                    }
-                }
-                Err(payload) => {
-                    // It cannot be relied on any more: the job ends, and says why.
-                    let kind = FailureKind::Panic(format!("in its schedule: {}", message(payload)));
-                    self.told_failure(id, due, kind);
-                    shared.with(|table| table.remove(id, RemoveReason::Panicked));
-                }
-            },
-            Step::AskCondition { id, condition, due } => {
-                let holds = catch_unwind(AssertUnwindSafe(|| condition())).unwrap_or_else(|payload| {
-                    let kind = FailureKind::Panic(format!("in its condition: {}", message(payload)));
-                    self.told_failure(id, self.now.wall, kind);
-                    false
-                });
-                let now = self.now;
-                shared.with(|table| table.answered(id, holds, due, now));
+            Step::AskSchedule { id, plan, due, ungated } => {
+                let decided = caught(|| plan.decide(due, self.now));
+                drop_quietly(plan);
                 self.read = shared.clock.monotonic();
-                // If it holds a run follows at once, or the budget would never let one.
-                self.moved |= !holds;
+                let moment = self.moment();
+                let step = match decided {
+                    Ok(verdict) => shared.with(|table| table.decided(id, due, verdict, ungated, moment)),
+                    Err(said) => {
+                        // It cannot be relied on any more: the job ends, and says why.
+                        self.told_failure(id, due, FailureKind::Panic(format!("in its schedule: {said}")));
+                        shared.with(|table| table.remove(id, RemoveReason::Panicked));
+                        None
+                    }
+                };
+                self.take_or_move(step, host);
             }
+            Step::AskCondition { id, condition, late, due } => {
+                let answer = caught(|| condition(late)).unwrap_or_else(|said| {
+                    self.told_failure(id, self.now.wall, FailureKind::Panic(format!("in its condition: {said}")));
+                    Some(BlockedBy::Condition)
+                });
+                drop_quietly(condition);
+                self.read = shared.clock.monotonic();
+                let moment = self.moment();
+                let step = shared.with(|table| table.answered(id, answer, due, moment));
+                self.take_or_move(step, host);
+            }
+        }
+    }
+
+    /// Takes what followed from asking code of the user's own. If nothing did, the time it took may have spent the budget.
+    fn take_or_move(&mut self, step: Option<Step<C>>, host: &mut C) {
+        let done = |tick: &Tick| (tick.ran, tick.handed);
+        let before = done(&self.tick);
+        if let Some(step) = step {
+            self.take(step, host);
+        }
+        self.moved |= done(&self.tick) == before;
+    }
+
+    /// Writes to the store, which answers now or later.
+    fn write(&mut self, batch: Batch) {
+        let shared = self.shared();
+        if let Some(store) = &shared.store {
+            let home: Arc<dyn Home> = self.scheduler.0.clone();
+            let home = Arc::downgrade(&home);
+            let done = Done::new(move |answer| {
+                if let Some(home) = home.upgrade() {
+                    home.written(answer);
+                }
+            });
+            // A store that panics has dropped the answer, and so given one.
+            let _ = caught(|| store.write(batch, done));
+        }
+        self.take_answer();
+        self.read = shared.clock.monotonic();
+    }
+
+    /// Takes the store's answer in, if it has come.
+    fn take_answer(&mut self) {
+        let (shared, now) = (self.shared(), self.now);
+        let outdated = shared.with(|table| table.take_answer(now));
+        for (id, name) in outdated {
+            let record = shared.store.as_ref().and_then(|store| store.load(&name).ok().flatten());
+            shared.with(|table| table.adopt(id, record, now));
         }
     }
 
@@ -410,14 +474,19 @@ impl<'a, C: 'static> Poll<'a, C> {
         let shared = self.shared();
         let Call { mut body, mut attempt, merged } = call;
         let id = attempt.view.facts.id;
+        // Observers of its start have taken their time.
+        self.catch_up();
         let began = self.read;
+        if let Some(limit) = attempt.rules.as_ref().and_then(|rules| rules.timeout).filter(|_| attempt.view.facts.turn == 0) {
+            attempt.ends = Some(self.elapsed_at(began).saturating_add(length(limit)));
+        }
         attempt.view.limit = attempt.ends.map(|ends| {
             let left = Duration::from_nanos(ends.saturating_sub(self.elapsed_at(began)).max(0).unsigned_abs());
             TimeLimit { clock: shared.clock.clone(), ends: began.saturating_add(left) }
         });
         let followed = attempt.after.as_ref().and_then(|after| after.value.clone());
         let mut run = Run { view: &attempt.view, host, scheduler: self.scheduler, budget_ends: self.budget_ends };
-        let called = catch_unwind(AssertUnwindSafe(|| body(&mut run, followed)));
+        let called = caught(|| body(&mut run, followed));
         let ended = shared.clock.monotonic();
         attempt.took = attempt.took.saturating_add(ended.saturating_sub(began));
         self.read = ended;
@@ -426,7 +495,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         self.tick.merged += usize::from(merged);
         let ending = match called {
             Ok(called) => Ending::of(called),
-            Err(payload) => Ending::Failed(FailureKind::Panic(message(payload))),
+            Err(said) => Ending::Failed(FailureKind::Panic(said)),
         };
         let goes_on = matches!(ending, Ending::Yield);
         if goes_on {
@@ -457,21 +526,19 @@ impl<'a, C: 'static> Poll<'a, C> {
             value,
             timeout,
             clock: shared.clock.clone(),
-            handed: self.read,
+            handed: shared.clock.monotonic(),
             serial,
             home: Some(Arc::downgrade(&home)),
         };
         let now = self.now;
-        // An executor that panics has dropped the run, which has come back as lost.
-        match catch_unwind(AssertUnwindSafe(|| launcher(away))) {
+        let handed = caught(|| launcher(away));
+        drop_quietly(launcher);
+        match handed {
             Ok(Err(work)) => {
                 shared.with(|table| table.refused(id, serial, origin, before, now));
                 drop_quietly(work);
             }
-            handed => {
-                if let Err(payload) = handed {
-                    let _ = message(payload);
-                }
+            _ => {
                 drop_quietly(origin);
                 self.tick.handed += 1;
                 self.tick.merged += usize::from(merged);
@@ -520,6 +587,9 @@ impl<'a, C: 'static> Poll<'a, C> {
         };
         let mut failure = None;
         if let Some(kind) = kind {
+            if attempt.view.facts.number > 0 {
+                attempt.error = Some(text_of(&kind).into());
+            }
             self.tick.failed += 1;
             let facts = &attempt.view.facts;
             let told = Failure { id, name: facts.name.clone(), due: facts.due, attempt: facts.attempt, kind };
@@ -564,12 +634,14 @@ impl<'a, C: 'static> Poll<'a, C> {
     }
 
     /// How long a run that failed waits before it is tried again, if it is.
-    fn wait_before_next(&self, attempt: &Attempt, failure: &Failure) -> Option<i64> {
+    fn wait_before_next(&mut self, attempt: &Attempt, failure: &Failure) -> Option<i64> {
         let rules = attempt.rules.as_ref()?;
         let retry = rules.retry.as_ref().filter(|retry| attempt.view.facts.attempt <= retry.most)?;
         if let Some(only) = &retry.only {
             // One that panics says nothing for another attempt.
-            if !catch_unwind(AssertUnwindSafe(|| only(failure))).unwrap_or(false) {
+            let worth = caught(|| only(failure)).unwrap_or(false);
+            self.read = self.shared().clock.monotonic();
+            if !worth {
                 return None;
             }
         }

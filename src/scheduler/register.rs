@@ -13,10 +13,11 @@ use super::entry::{Body, Job};
 use super::options::{Options, Place, job_options};
 use super::plan::Plan;
 use super::run::{Called, Value};
-use super::{Run, Scheduler, Shared};
+use super::{Run, Scheduler, Shared, carry};
 use crate::builder::When;
 use crate::clock::Now;
 use crate::error::Error;
+use crate::id::JobId;
 use crate::job::{Control, Epitaph, JobHandle, Results};
 use crate::policy::Missed;
 use crate::run::{BoxError, JobResult, Outcome, RunView};
@@ -106,6 +107,27 @@ pub(super) fn entry<C: 'static, T: Send + Sync + 'static>(
     (entry, JobHandle { id, name, control: Arc::downgrade(&control), results })
 }
 
+/// A place in the table that is given back unless it is used: code of the user's own may fail or panic before.
+struct Reserved<'a, C> {
+    shared: &'a Shared<C>,
+    id: Option<JobId>,
+}
+
+impl<C> Reserved<'_, C> {
+    /// There is no more that may fail.
+    fn keep(&mut self) {
+        self.id = None;
+    }
+}
+
+impl<C> Drop for Reserved<'_, C> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id {
+            self.shared.with(|table| table.release(id));
+        }
+    }
+}
+
 impl<C: 'static> Registering<C> {
     pub(super) fn new(scheduler: Scheduler<C>) -> Self {
         Registering { scheduler, options: Options::default(), mode: PhantomData }
@@ -142,28 +164,19 @@ impl<C: 'static, M> When<Registering<C, M>> {
         let grace = options.grace.or(shared.grace);
         let zone = schedule.spec().zone.clone().unwrap_or_else(|| shared.zone.clone());
         let rules = options.rules(&shared.defaults, place, &zone, &shared.clock)?;
+        let known = shared.known(options.name.as_deref(), &options.keep)?;
         let (mut entry, handle) = entry(&shared, &mut options, body);
         let id = entry.id;
+        let mut reserved = Reserved { shared: &shared, id: Some(id) };
         let seed = identity(handle.name(), id.order, shared.seed);
         let plan = Plan::new(schedule, shared.zone.clone(), seed, missed, grace, now);
-        let next = match first(&plan, now) {
-            Ok(next) => next,
-            Err(error) => {
-                shared.with(|table| table.release(id));
-                return Err(error);
-            }
-        };
-        let spec = plan.schedule.spec();
         entry.rules = rules;
-        let here = plan.on_scale(now);
-        entry.searched = next.map_or(here, |next| here.min(next.saturating_sub(1)));
-        entry.next = next;
-        entry.runs_left = spec.times;
-        if spec.immediately || plan.schedule.is_reboot() {
-            entry.ask_by_hand(now);
-        }
-        entry.plan = Some(plan);
+        let told = carry::begin(&mut entry, plan, known, &options.keep, now)?;
+        reserved.keep();
         shared.admit(entry, &options.limits)?;
+        shared.tell(&told);
+        // It may have had its last run in an earlier process.
+        shared.with(|table| table.remove_if_over(id));
         Ok(handle)
     }
 }
@@ -241,7 +254,10 @@ impl<C: 'static> When<Registering<C>> {
         F: Fn(RunView) -> R + Send + Sync + 'static,
         R: Future<Output: JobResult> + Send + 'static,
     {
-        self.register(Place::Away, |kept| Body::Away(future_body(spawn, kept, move |run, _| Some(job(run)))))
+        self.register(Place::Away, |kept| {
+            let launcher = future_body(spawn, kept, move |run, _| Some(job(run)));
+            Body::Away { launcher, pooled: false }
+        })
     }
 }
 
@@ -292,7 +308,10 @@ impl<C: 'static> When<Registering<C, InBackground>> {
         R: JobResult,
     {
         let executor = self.target.scheduler.0.executor().clone();
-        self.register(Place::Away, |kept| Body::Away(on_executor(executor, move |run, _| kept.keep(job(run)))))
+        self.register(Place::Away, |kept| {
+            let launcher = on_executor(executor, move |run: &RunView, _| kept.keep(job(run)));
+            Body::Away { launcher, pooled: true }
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::away::Launcher;
 use super::entry::{Attempt, BlockedBy, Body, Condition, Followed, Inline, Job, Live, State, Waiting};
+use super::keep::Gathering;
 use super::limits::{LimitId, ROOM};
 use super::plan::Plan;
 use super::run::Value;
@@ -18,10 +19,11 @@ use super::table::{AFTER_ALL_JOBS, Errand, Table};
 use crate::clock::Now;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::id::JobId;
-use crate::policy::{Due, Overlap, Verdict};
+use crate::policy::{Due, Overlap, Verdict, WithoutStore};
 use crate::queue::Rank;
 use crate::run::{LateBy, RunFacts, RunView};
 use crate::schedule::{from_nanos, length, to_nanos};
+use crate::store::Batch;
 
 /// While a condition does not hold it is asked once a second.
 const ASKED_EVERY: i64 = 1_000_000_000;
@@ -34,8 +36,9 @@ const LOOKED_AT: usize = 64;
 pub(super) struct Moment {
     /// The instant of the poll.
     pub(super) now: Now,
-    /// How long the poll has gone on.
+    /// How long the poll has gone on, and how much of its budget is left.
     pub(super) waited: i64,
+    pub(super) left: Option<Duration>,
 }
 
 impl Moment {
@@ -65,12 +68,18 @@ pub(super) enum Step<C> {
         id: JobId,
         plan: Box<Plan>,
         due: i64,
+        /// Whether it has yet to pass the gates if it is to be run.
+        ungated: bool,
     },
+    /// What is to be written to the store, before runs start whose start it is.
+    Write(Batch),
     /// Its condition, likewise.
     AskCondition {
         id: JobId,
         condition: Condition,
-        /// When what it is asked for was due, in elapsed time.
+        /// Whether what it is asked for has waited so long that it is let through.
+        late: bool,
+        /// When that was due, in elapsed time.
         due: i64,
     },
 }
@@ -123,6 +132,26 @@ pub(super) enum Origin {
     Turn,
 }
 
+/// How a run begins once it may.
+pub(super) struct Starting {
+    pub(super) origin: Origin,
+    pub(super) before: Before,
+    /// Whether it could have waited for other wake-ups, and did not have to.
+    pub(super) merged: bool,
+}
+
+/// What is known of a run that begins.
+struct Beginning {
+    due: Due,
+    /// When it was to begin, by the wall clock: when it was due, its jitter added; for one that follows, when the run before it
+    /// ended.
+    at: i64,
+    after: Option<Followed>,
+    held_by: Option<LateBy>,
+    /// Its number, if it has one already.
+    number: u64,
+}
+
 /// What kind of a run asks to be let through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Entrance {
@@ -136,25 +165,39 @@ enum Entrance {
 enum Gate {
     Open,
     Shut,
-    Ask(Condition),
+    Ask { condition: Condition, late: bool },
 }
 
 impl<C> Table<C> {
     /// Goes on with the jobs that are due, up to the next thing that needs the lock to be free.
     pub(super) fn step(&mut self, moment: Moment) -> Step<C> {
         if self.paused || self.closed {
-            return Step::Nothing;
+            return self.write(moment.now);
+        }
+        if let Some(step) = self.start_granted(moment) {
+            return step;
         }
         for _ in 0..LOOKED_AT {
+            if self.has_gathered(moment.left) {
+                return self.write(moment.now);
+            }
             let Some((_, slot)) = self.first_due(moment.now) else {
                 self.put_off = None;
-                return Step::Nothing;
+                return self.write(moment.now);
             };
             if let Some(step) = self.visit(slot, moment) {
                 return step;
             }
         }
         Step::Looked
+    }
+
+    /// What there is to write, if it may be written in this poll.
+    pub(super) fn write(&mut self, now: Now) -> Step<C> {
+        match self.batch(now) {
+            Some(batch) => Step::Write(batch),
+            None => Step::Nothing,
+        }
     }
 
     #[inline]
@@ -174,12 +217,12 @@ impl<C> Table<C> {
         if !block.is_some_and(|block| comes(block.elapsed, now.elapsed) || comes(block.wall, now.wall)) {
             return self.look(id, moment);
         }
-        let limit = self.unblock(id);
+        let lines = self.unblock(id);
         let step = self.look(id, moment);
         // What it did not take is for the next in line. Whether the executor has room for another is known only once this one
         // was handed over.
         let tried = matches!(step, Some(Step::HandOver(_)));
-        if let Some(limit) = limit.filter(|limit| !(tried && *limit == ROOM)) {
+        for limit in lines.into_iter().filter(|limit| !(tried && *limit == ROOM)) {
             self.let_on(limit, now.elapsed);
         }
         step
@@ -223,15 +266,16 @@ impl<C> Table<C> {
     /// Takes a run out whose time is up.
     fn time_out(&mut self, id: JobId, place: usize, moment: Moment) -> Option<Step<C>> {
         let now = moment.now;
-        let job = self.get_mut(id)?;
+        let job = self.get(id)?;
         let limit = job.rules.as_ref().and_then(|rules| rules.timeout)?;
-        let live = &mut job.live[place];
+        let live = &job.live[place];
         if let State::Away = live.state {
             let serial = live.serial;
             // Its time counts from the real beginning of its first turn.
-            let ran = live.attempt.view.signals.began().map_or(0, |began| now.monotonic.saturating_sub(length(began)));
+            let began = live.attempt.view.signals.began_elapsed();
+            let ran = began.map_or(0, |began| now.elapsed.saturating_sub(began).max(0));
             if live.attempt.view.facts.turn == 0 && ran < length(limit) {
-                live.attempt.ends = Some(now.elapsed.saturating_add(length(limit) - ran));
+                self.get_mut(id)?.live[place].attempt.ends = Some(now.elapsed.saturating_add(length(limit) - ran));
                 self.requeue(id);
                 return None;
             }
@@ -260,7 +304,7 @@ impl<C> Table<C> {
     fn go_on(&mut self, id: JobId, place: usize, moment: Moment) -> Option<Step<C>> {
         let full = self.limits.full_until(moment.now.elapsed);
         let job = self.get_mut(id)?;
-        if let (true, Some(full), State::Yielded { again, .. }) = (job.is_away(), full, &mut job.live[place].state) {
+        if let (true, Some(full), State::Yielded { again, .. }) = (job.takes_room(), full, &mut job.live[place].state) {
             *again = full;
             self.requeue(id);
             return None;
@@ -334,7 +378,7 @@ impl<C> Table<C> {
         match self.gate(id, entrance, ready, moment) {
             Gate::Open => {}
             Gate::Shut => return None,
-            Gate::Ask(condition) => return Some(Step::AskCondition { id, condition, due: ready }),
+            Gate::Ask { condition, late } => return Some(Step::AskCondition { id, condition, late, due: ready }),
         }
         let job = self.get_mut(id)?;
         let waiting = job.waiting.pop_front()?;
@@ -345,17 +389,24 @@ impl<C> Table<C> {
         let queued = waiting.after.is_none() && !waiting.by_hand;
         let held_by = job.held_by.take().or(queued.then_some(LateBy::Overlap));
         let after = waiting.after.clone();
+        let (number, cut_off) = (waiting.number, waiting.cut_off);
         let at = match &after {
             Some(after) => waiting.ready.max(after.ended).saturating_add(now.ahead()),
             None => due.due,
         };
-        let attempt = self.attempt(id, due, at, after, held_by, moment)?;
+        let mut attempt = self.attempt(id, Beginning { due, at, after, held_by, number }, moment)?;
+        attempt.view.facts.attempt = cut_off.saturating_add(1);
         self.begin(id, attempt, Origin::Waiting(waiting), moment, false)
+    }
+
+    /// Whether a new run of a job takes the place of one that goes on.
+    fn takes_a_place(&self, id: JobId) -> bool {
+        self.get(id).is_some_and(|job| !job.has_slot() && job.overlap() == Some(Overlap::CancelRunning))
     }
 
     /// Gives the runs that go on up, if the job's policy is that a new one takes their place.
     fn make_room(&mut self, id: JobId, now: Now) {
-        while self.get(id).is_some_and(|job| !job.has_slot() && job.overlap() == Some(Overlap::CancelRunning)) {
+        while self.takes_a_place(id) {
             let Some(place) = self.get(id).and_then(|job| job.live.len().checked_sub(1)) else { return };
             self.give_up(id, place, now);
         }
@@ -370,34 +421,53 @@ impl<C> Table<C> {
             return self.occurrence(id, due, moment);
         }
         // What is dropped takes nobody's place.
-        if !job.has_slot() && !plan.has_callbacks() {
+        if !job.has_slot() && plan.has_callbacks() {
+            return Some(Step::AskSchedule { id, plan: Box::new(plan.clone()), due, ungated: true });
+        }
+        if !job.has_slot() {
             let verdict = plan.decide(due, now);
             if verdict.run.is_none() {
                 return self.obey(id, due, verdict, moment);
             }
         }
+        self.pass(id, due, moment)
+    }
+
+    /// An occurrence becomes a run, if the gates are open.
+    fn pass(&mut self, id: JobId, due: i64, moment: Moment) -> Option<Step<C>> {
+        let now = moment.now;
+        let plan = self.get(id)?.plan.as_ref()?;
         let at = plan.wall(plan.jittered(due), now).saturating_sub(now.ahead());
         match self.gate(id, Entrance::Run, at, moment) {
             Gate::Open => self.occurrence(id, due, moment),
             Gate::Shut => None,
-            Gate::Ask(condition) => Some(Step::AskCondition { id, condition, due: at }),
+            Gate::Ask { condition, late } => Some(Step::AskCondition { id, condition, late, due: at }),
         }
+    }
+
+    /// A schedule with code of the user's own has said what becomes of an occurrence.
+    pub(super) fn decided(&mut self, id: JobId, due: i64, verdict: Verdict, ungated: bool, moment: Moment) -> Option<Step<C>> {
+        // While it was asked it may have been paused, or all been shut down.
+        if self.paused || self.closed || self.get(id).is_none_or(|job| job.paused || job.held || job.next != Some(due)) {
+            return None;
+        }
+        if ungated && verdict.run.is_some() { self.pass(id, due, moment) } else { self.obey(id, due, verdict, moment) }
     }
 
     /// What becomes of an occurrence is decided.
     fn occurrence(&mut self, id: JobId, due: i64, moment: Moment) -> Option<Step<C>> {
         let plan = self.get(id)?.plan.as_ref()?;
         if plan.has_callbacks() {
-            return Some(Step::AskSchedule { id, plan: Box::new(plan.clone()), due });
+            return Some(Step::AskSchedule { id, plan: Box::new(plan.clone()), due, ungated: false });
         }
         let verdict = plan.decide(due, moment.now);
         self.obey(id, due, verdict, moment)
     }
 
     /// Carries out a verdict on a job's occurrence; gives the run that comes of it.
-    pub(super) fn obey(&mut self, id: JobId, due: i64, verdict: Verdict, moment: Moment) -> Option<Step<C>> {
+    fn obey(&mut self, id: JobId, due: i64, verdict: Verdict, moment: Moment) -> Option<Step<C>> {
         let now = moment.now;
-        let job = self.get_mut(id).filter(|job| job.next == Some(due))?;
+        let job = self.get_mut(id)?;
         let plan = job.plan.as_ref()?;
         let wall = |at: i64| plan.wall(at, now);
         let since = wall(due);
@@ -419,7 +489,7 @@ impl<C> Table<C> {
         let again = verdict.run.map(|run| run.first);
         let at = verdict.run.map_or(0, |run| plan.jittered(run.due));
         let (here, latest) = (plan.on_scale(now), at.saturating_add(length(plan.schedule.slack())));
-        let slack = latest > at && here <= latest;
+        let slack = at <= here && at < latest && here <= latest;
         let merged = slack && here < latest;
         let at = wall(at);
         // Whatever was decided on lies before this, and nothing that is to come.
@@ -428,6 +498,9 @@ impl<C> Table<C> {
             None => verdict.next.map_or(here, |next| here.min(next.saturating_sub(1))),
         };
         job.next = verdict.next;
+        if let Some(plan) = &mut job.plan {
+            plan.backlog = verdict.backlog;
+        }
         let last_due = job.last_due;
         if let Some(run) = run {
             job.last_due = Some(run.due);
@@ -450,7 +523,7 @@ impl<C> Table<C> {
         }
         let held_by = self.get_mut(id)?.held_by.take();
         let held_by = held_by.or_else(|| slack.then_some(LateBy::Slack));
-        let attempt = self.attempt(id, run, at, None, held_by, moment)?;
+        let attempt = self.attempt(id, Beginning { due: run, at, after: None, held_by, number: 0 }, moment)?;
         let (due, edition) = (again?, self.get(id)?.edition);
         self.begin(id, attempt, Origin::Occurrence { due, last_due, edition }, moment, merged)
     }
@@ -462,7 +535,7 @@ impl<C> Table<C> {
         match job.overlap() {
             Some(Overlap::Queue { most }) if queued < most as usize => {
                 let ready = run.due.saturating_sub(now.ahead()).min(now.elapsed);
-                job.waiting.push_back(Waiting { due: run, ready, by_hand: false, after: None });
+                job.waiting.push_back(Waiting { due: run, ready, by_hand: false, after: None, number: 0, cut_off: 0 });
             }
             _ => self.dropped(id, run.folded, run.first, run.due, DropReason::Overlapped),
         }
@@ -472,16 +545,31 @@ impl<C> Table<C> {
     fn gate(&mut self, id: JobId, entrance: Entrance, due: i64, moment: Moment) -> Gate {
         let (now, here) = (moment.now, moment.elapsed());
         let Some(job) = self.get(id) else { return Gate::Shut };
-        let away = job.is_away();
+        let pooled = job.takes_room();
+        if job.kept.is_some() {
+            match self.may_gather(now) {
+                Gathering::Open => {}
+                Gathering::NextPoll => {
+                    self.hold(id);
+                    return Gate::Shut;
+                }
+                Gathering::Without(until) => {
+                    if self.without_store(id) == WithoutStore::Hold {
+                        self.block(id, BlockedBy::Store, Some(until), None, now);
+                        return Gate::Shut;
+                    }
+                }
+            }
+        }
+        let Some(job) = self.get(id) else { return Gate::Shut };
         let Some(rules) = job.rules.clone() else {
-            return if away { self.limit_gate(id, &[ROOM], due, moment) } else { Gate::Open };
+            return if pooled { self.limit_gate(id, &[ROOM], due, moment) } else { Gate::Open };
         };
         if entrance == Entrance::Run {
             let waited = now.elapsed.saturating_sub(due);
-            if let Some(condition) = rules.when.as_ref().filter(|_| job.holds != self.polls) {
-                if rules.at_latest.is_none_or(|most| waited < most) {
-                    return Gate::Ask(condition.clone());
-                }
+            let late = rules.at_latest.is_some_and(|most| waited >= most);
+            if let Some(condition) = rules.when.as_ref().filter(|_| job.holds != self.polls && (!late || rules.asks_hours)) {
+                return Gate::Ask { condition: condition.clone(), late };
             }
             if let Some(opens) = rules.window.as_ref().and_then(|window| window.opens(now.wall)) {
                 self.block(id, BlockedBy::Window, None, Some(opens), now);
@@ -494,12 +582,18 @@ impl<C> Table<C> {
                 }
             }
         }
-        // What takes another's place does not wait for what that one holds.
-        if entrance != Entrance::Attempt {
+        // What takes another's place does not wait for what that one holds; what it would wait for all the same spares it.
+        if entrance != Entrance::Attempt && self.takes_a_place(id) {
+            let others = self.limits.not_held_by_runs(&rules.limits);
+            for limits in [&others[..], if pooled { &[ROOM] } else { &[] }] {
+                if let Gate::Shut = self.limit_gate(id, limits, due, moment) {
+                    return Gate::Shut;
+                }
+            }
             self.make_room(id, now);
         }
         match self.limit_gate(id, &rules.limits, due, moment) {
-            Gate::Open if away => self.limit_gate(id, &[ROOM], due, moment),
+            Gate::Open if pooled => self.limit_gate(id, &[ROOM], due, moment),
             gate => gate,
         }
     }
@@ -512,32 +606,28 @@ impl<C> Table<C> {
         Gate::Shut
     }
 
-    /// What a job's condition answered.
-    pub(super) fn answered(&mut self, id: JobId, holds: bool, due: i64, now: Now) {
-        let polls = self.polls;
-        let Some(job) = self.get_mut(id) else { return };
-        job.holds = if holds { polls } else { 0 };
-        if holds {
-            return;
-        }
+    /// What a job's condition answered: what holds the job back, if anything does. If nothing does it is gone on with at once,
+    /// or a small budget would never let it.
+    pub(super) fn answered(&mut self, id: JobId, by: Option<BlockedBy>, due: i64, moment: Moment) -> Option<Step<C>> {
+        let (polls, now) = (self.polls, moment.now);
+        let (paused, job) = (self.paused || self.closed, self.get_mut(id)?);
+        let Some(by) = by else {
+            job.holds = polls;
+            let goes_on = !paused && !job.held;
+            return if goes_on { self.visit(id.slot, moment) } else { None };
+        };
+        job.holds = 0;
         let most = job.rules.as_ref().and_then(|rules| rules.at_latest);
         let latest = most.map_or(i64::MAX, |most| due.saturating_add(most));
         let again = now.elapsed.saturating_add(ASKED_EVERY).min(latest).max(now.elapsed + 1);
-        self.block(id, BlockedBy::Condition, Some(again), None, now);
+        self.block(id, by, Some(again), None, now);
+        None
     }
 
-    /// The first attempt at a run that was to begin at an instant of the wall clock: when it was due, its jitter added; for one
-    /// that follows, when the run before it ended.
+    /// The first attempt at a run.
     #[inline]
-    fn attempt(
-        &self,
-        id: JobId,
-        due: Due,
-        at: i64,
-        after: Option<Followed>,
-        held_by: Option<LateBy>,
-        moment: Moment,
-    ) -> Option<Box<Attempt>> {
+    fn attempt(&mut self, id: JobId, beginning: Beginning, moment: Moment) -> Option<Box<Attempt>> {
+        let Beginning { due, at, after, held_by, number } = beginning;
         let now = moment.now;
         let before_poll = now.wall.saturating_sub(at);
         let late_by = held_by.unwrap_or(match () {
@@ -547,7 +637,9 @@ impl<C> Table<C> {
             () if now.stepped >= before_poll / 2 && now.stepped > 0 => LateBy::ClockStep,
             () => LateBy::Host,
         });
-        let job = self.get(id)?;
+        let job = self.get_mut(id)?;
+        let kept = job.kept.as_deref_mut();
+        let (number, previous_was_cut_off) = kept.map_or((0, false), |kept| kept.next_run(number));
         let instant = from_nanos(due.due);
         let facts = RunFacts {
             id,
@@ -558,12 +650,14 @@ impl<C> Table<C> {
             late_by,
             folded: due.folded,
             attempt: 1,
+            number,
+            previous_was_cut_off,
             turn: 0,
             follows: after.as_ref().map(|after| after.runs.clone()).unwrap_or_default(),
         };
         let view = RunView { facts, signals: job.signals.clone(), limit: None };
         let (started, took, rules) = (moment.wall(), Duration::ZERO, job.rules.clone());
-        Some(Box::new(Attempt { view, after, started, took, ends: None, rules }))
+        Some(Box::new(Attempt { view, after, started, took, ends: None, rules, error: None }))
     }
 
     /// Tells of an attempt that starts, and counts how late its run is.
@@ -600,14 +694,39 @@ impl<C> Table<C> {
             job.last_start = Some(here);
             job.missed_until = job.on_scale(moment.now);
         }
-        let away = job.is_away();
         attempt.started = moment.wall();
+        attempt.ends = None;
         if let Some(rules) = &attempt.rules {
-            attempt.ends = rules.timeout.map(|limit| here.saturating_add(length(limit)));
             self.limits.take(&rules.limits, here, moment.now.elapsed);
             rules.limits.iter().for_each(|limit| self.let_on(*limit, moment.now.elapsed));
         }
-        if away {
+        let starting = Starting { origin, before, merged };
+        let gathers = |table: &Self| table.is_kept(id) && matches!(table.may_gather(moment.now), Gathering::Open);
+        if self.keeping.is_some() && (self.is_gathering() || gathers(self)) {
+            self.gather(id, attempt, starting);
+            return None;
+        }
+        self.begin_now(id, attempt, starting, moment)
+    }
+
+    /// The same, once its start is written.
+    #[inline]
+    pub(super) fn begin_now(
+        &mut self,
+        id: JobId,
+        mut attempt: Box<Attempt>,
+        starting: Starting,
+        moment: Moment,
+    ) -> Option<Step<C>> {
+        let Starting { origin, before, merged } = starting;
+        let here = moment.elapsed();
+        if let Some(limit) = attempt.rules.as_ref().and_then(|rules| rules.timeout) {
+            attempt.ends = Some(here.saturating_add(length(limit)));
+        }
+        let waited = moment.wall().saturating_sub(attempt.started).max(0);
+        attempt.started = moment.wall();
+        attempt.view.facts.late = attempt.view.facts.late.saturating_add(Duration::from_nanos(waited.unsigned_abs()));
+        if self.get(id)?.is_away() {
             return self.out(id, attempt, origin, before, moment, merged);
         }
         self.announce(&attempt.view.facts);
@@ -633,11 +752,14 @@ impl<C> Table<C> {
         moment: Moment,
         merged: bool,
     ) -> Option<Step<C>> {
-        let Some(Body::Away(launcher)) = &self.get(id)?.body else { return None };
+        let Some(Body::Away { launcher, .. }) = &self.get(id)?.body else { return None };
         let launcher = launcher.clone();
         self.serial += 1;
         let serial = self.serial;
-        attempt.view.signals = Arc::default();
+        if attempt.view.facts.turn == 0 {
+            attempt.view.signals = Arc::default();
+        }
+        attempt.view.signals.goes_out();
         let view = attempt.view.clone();
         let rules = attempt.rules.as_ref();
         let limits = rules.map(|rules| rules.limits.clone()).unwrap_or_default();
@@ -692,10 +814,28 @@ impl<C> Table<C> {
             }
             return;
         };
-        let (turns, serial) = (self.turns + 1, self.serial);
-        let Some(job) = self.get_mut(id) else { return };
-        job.held_by = Some(live.attempt.view.facts.late_by);
-        // Its place in line is the one with which it passed the gate.
+        if matches!(origin, Origin::Turn) {
+            self.turns += 1;
+            live.state = State::Yielded { again: full, order: AFTER_ALL_JOBS + self.turns };
+            if let Some(job) = self.get_mut(id) {
+                job.live.push(live);
+            }
+            self.let_on(ROOM, now.elapsed);
+            return self.requeue(id);
+        }
+        let due = self.set_back(id, live.attempt, origin, before, now);
+        let Some(priority) = self.get(id).map(|job| job.priority) else { return };
+        let rank = Rank { due, priority, order: id.order };
+        self.block(id, BlockedBy::Limit(ROOM, rank), None, None, now);
+    }
+
+    /// A run that was to begin does not: all is as before. Gives since when it was to begin, in elapsed time, which is its
+    /// place in a line.
+    pub(super) fn set_back(&mut self, id: JobId, mut attempt: Box<Attempt>, origin: Origin, before: Before, now: Now) -> i64 {
+        self.serial += 1;
+        let serial = self.serial;
+        let Some(job) = self.get_mut(id) else { return now.elapsed };
+        job.held_by = Some(attempt.view.facts.late_by);
         let due = match &origin {
             Origin::Occurrence { due, .. } => {
                 job.plan.as_ref().map_or(now.elapsed, |plan| plan.wall(plan.jittered(*due), now).saturating_sub(now.ahead()))
@@ -710,6 +850,9 @@ impl<C> Table<C> {
             job.last_start = before.last_start;
             job.missed_until = before.missed_until;
         }
+        if let Some(kept) = job.kept.as_deref_mut() {
+            kept.not_begun(&attempt.view.facts);
+        }
         match origin {
             Origin::Occurrence { due, last_due, edition } => {
                 if edition == job.edition {
@@ -717,7 +860,7 @@ impl<C> Table<C> {
                     job.next = Some(due);
                     job.searched = due.saturating_sub(1);
                 }
-                self.after.attempts.push(live.attempt);
+                self.after.attempts.push(attempt);
             }
             Origin::Waiting(waiting) => {
                 if job.paused {
@@ -725,27 +868,22 @@ impl<C> Table<C> {
                 } else {
                     job.waiting.push_front(waiting);
                 }
-                self.after.attempts.push(live.attempt);
+                self.after.attempts.push(attempt);
             }
             Origin::Attempt(failure, again) => {
-                live.attempt.view.facts.attempt -= 1;
+                attempt.view.facts.attempt -= 1;
+                attempt.ends = None;
                 job.stats.retries -= 1;
-                live.attempt.ends = None;
-                live.serial = serial;
-                live.state = State::Again { again, failure };
-                job.live.push(live);
+                job.live.push(Live { serial, attempt, state: State::Again { again, failure } });
             }
-            Origin::Turn => {
-                live.state = State::Yielded { again: full, order: AFTER_ALL_JOBS + turns };
-                job.live.push(live);
-                self.turns = turns;
-                self.let_on(ROOM, now.elapsed);
-                return self.requeue(id);
-            }
+            Origin::Turn => {}
         }
-        let Some(priority) = self.get(id).map(|job| job.priority) else { return };
-        let rank = Rank { due, priority, order: id.order };
-        self.block(id, BlockedBy::Limit(ROOM, rank), None, None, now);
+        due
+    }
+
+    /// What was gathered of them is written and started.
+    pub(super) fn step_gathered(&mut self, moment: Moment) -> Step<C> {
+        self.start_granted(moment).unwrap_or_else(|| self.write(moment.now))
     }
 
     /// The run by hand of all jobs: each that can run now, in the order given. Others run when they can.

@@ -27,7 +27,7 @@ pub struct Late {
 /// Less than this is not late.
 const PUNCTUAL: Duration = Duration::from_millis(1);
 
-const CAUSES: [LateBy; 11] = [
+const CAUSES: [LateBy; 12] = [
     LateBy::Host,
     LateBy::OtherJobs,
     LateBy::Budget,
@@ -39,6 +39,7 @@ const CAUSES: [LateBy; 11] = [
     LateBy::Overlap,
     LateBy::Retry,
     LateBy::Slack,
+    LateBy::Store,
 ];
 
 impl Lateness {

@@ -4,23 +4,23 @@
 //! is to be done next, [`ending`](super::ending) takes in how runs end.
 
 use std::collections::{HashMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
 use super::away::Returned;
-use super::drop_quietly;
-use super::entry::{Attempt, Block, BlockedBy, Chain, Followed, Job, Live, On, State, Unrun, Waiting};
-use super::limits::{Allows, LimitId, Limits};
+use super::entry::{Attempt, Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
+use super::keep::{Keeping, Parting};
+use super::limits::{Allows, LimitId, Limits, ROOM};
 use super::plan::{Plan, Scale};
 use super::summary::Lateness;
+use crate::caught::{caught, drop_quietly};
 use crate::clock::{Changes, Now, Watch};
 use crate::error::Error;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::id::JobId;
-use crate::job::{Epitaph, JobSnapshot, RunEnd, Stats};
+use crate::job::{Epitaph, JobSnapshot, Stats};
 use crate::queue::{Rank, Timeline};
-use crate::run::Signals;
+use crate::run::{RunView, Signals};
 use crate::schedule::{Schedule, from_nanos};
 use crate::sync::thread::{self, ThreadId};
 
@@ -42,6 +42,8 @@ pub(super) struct Table<C> {
     /// How many jobs are in either queue.
     placed: usize,
     pub(super) limits: Limits,
+    /// What concerns the store, if there is one.
+    pub(super) keeping: Option<Box<Keeping>>,
     /// Runs in the background that have not returned, by their serial, and those that have.
     pub(super) away: HashMap<u64, Errand>,
     pub(super) returned: VecDeque<Returned>,
@@ -96,6 +98,7 @@ pub(super) struct Departed {
     pub(super) id: JobId,
     pub(super) stats: Stats,
     pub(super) epitaph: Arc<dyn Epitaph>,
+    pub(super) parting: Option<Parting>,
 }
 
 /// What is left to do once the lock is free.
@@ -132,7 +135,7 @@ impl<C> After<C> {
     /// told and asked.
     pub(super) fn wake_and_drop(self) -> (Vec<Event>, Vec<Ask>) {
         let After { jobs, attempts, followed, failures, wakers, events, asks } = self;
-        wakers.into_iter().for_each(|waker| drop_quietly(catch_unwind(AssertUnwindSafe(|| waker.wake()))));
+        wakers.into_iter().for_each(|waker| drop(caught(|| waker.wake())));
         jobs.into_iter().for_each(drop_quietly);
         attempts.into_iter().for_each(drop_quietly);
         followed.into_iter().for_each(drop_quietly);
@@ -153,7 +156,7 @@ impl<C> After<C> {
 }
 
 impl<C> Table<C> {
-    pub(super) fn new(watch: Watch) -> Self {
+    pub(super) fn new(watch: Watch, keeping: Option<Box<Keeping>>) -> Self {
         let begun = watch.last().elapsed;
         Table {
             jobs: Vec::new(),
@@ -163,6 +166,7 @@ impl<C> Table<C> {
             wall: Timeline::default(),
             placed: 0,
             limits: Limits::default(),
+            keeping,
             away: HashMap::new(),
             returned: VecDeque::new(),
             put_off: None,
@@ -250,6 +254,9 @@ impl<C> Table<C> {
         let limits = match () {
             () if self.closed => Err(Error::ShutDown),
             () if orphan => Err(Error::JobGone),
+            () if self.is_taken(candidate) => {
+                Err(Error::NameTaken { name: candidate.name.as_deref().unwrap_or_default().to_owned() })
+            }
             () => self.limits.join(limits, self.watch.last().elapsed),
         };
         let limits = match limits {
@@ -277,11 +284,13 @@ impl<C> Table<C> {
                 upstream.followers.push(id);
             }
         }
+        self.is_named(&job);
         if let Some(place) = self.jobs.get_mut(id.slot as usize) {
             *place = Some(job);
             self.count += 1;
         }
         self.tell(|_| Event::Registered { id, name });
+        self.touch(id);
         self.asked(id);
     }
 
@@ -299,11 +308,14 @@ impl<C> Table<C> {
         let now = self.watch.last();
         let rests = |job: &Job<C>| {
             job.live.iter().position(|live| match live.state {
-                State::Again { .. } => true,
+                // What is kept carries on in the next process.
+                State::Again { .. } => job.kept.is_none(),
                 State::Yielded { .. } => job.is_away(),
-                State::Away => false,
+                // One that is about to start is not begun.
+                State::Away | State::Starting(_) => false,
             })
         };
+        self.none_starts(now);
         let resting: Vec<JobId> = self.all().filter(|job| rests(job).is_some()).map(|job| job.id).collect();
         for id in resting {
             while let Some(place) = self.get(id).and_then(rests) {
@@ -311,7 +323,8 @@ impl<C> Table<C> {
             }
             self.remove_if_over(id);
         }
-        let running = self.jobs.iter().flatten().filter(|job| job.running).map(|job| &job.signals);
+        let between = |job: &&Job<C>| job.running || job.live.iter().any(|live| matches!(live.state, State::Yielded { .. }));
+        let running = self.jobs.iter().flatten().filter(between).map(|job| &job.signals);
         let away = self.away.values().map(|errand| &errand.signals);
         self.after.wakers.extend(running.chain(away).filter_map(|signals| signals.stop()));
     }
@@ -345,6 +358,7 @@ impl<C> Table<C> {
 
     /// Puts a job in its queues, in its place; from outside, or when no more can come of it in this poll.
     pub(super) fn requeue(&mut self, id: JobId) {
+        self.touch(id);
         let Some(job) = self.get(id).filter(|job| !job.held) else { return };
         let (soon, scheduled, slack, scale) = (job.soon(), job.scheduled(), job.slack(), job.scale());
         let priority = job.priority;
@@ -387,6 +401,11 @@ impl<C> Table<C> {
         self.held.push(id);
     }
 
+    /// The instant of elapsed time at which something happens: all that does in a poll, at the poll's.
+    pub(super) fn here(&self) -> i64 {
+        if self.poller.is_some() { self.poll_at } else { self.watch.last().elapsed }
+    }
+
     pub(super) fn begin_poll(&mut self) {
         self.poller = Some(thread::current().id());
         self.polls += 1;
@@ -416,6 +435,7 @@ impl<C> Table<C> {
         let mut leaving = vec![(id, because)];
         let mut was_there = false;
         while let Some((id, because)) = leaving.pop() {
+            self.end_runs(id);
             let Some(job) = self.take_off(id, because) else { continue };
             was_there = true;
             for follower in &job.followers {
@@ -439,23 +459,18 @@ impl<C> Table<C> {
         self.count -= 1;
         let now = self.watch.last();
         if let Some(Block { by: BlockedBy::Limit(limit, rank), .. }) = job.block.as_deref() {
-            self.limits.leave_line(*limit, *rank, id.slot);
-            self.let_on(*limit, now.elapsed);
+            for limit in lines(*limit, job.rules.as_deref()) {
+                self.limits.leave_line(limit, *rank, id.slot);
+                self.let_on(limit, now.elapsed);
+            }
         }
         if job.running {
             self.after.wakers.extend(job.signals.stop());
             // Its run is counted when it ends.
-            self.departed.push(Departed { id, stats: job.stats, epitaph: job.epitaph.clone() });
-        }
-        job.stats.runs += job.live.len() as u64;
-        job.stats.stopped += job.live.len() as u64;
-        for live in &job.live {
-            self.let_go(live, now);
-            // One in the background is told of when it really ends.
-            if !matches!(live.state, State::Away) {
-                let (end, took) = (RunEnd::Stopped, live.attempt.took);
-                self.tell(|_| Event::Ended { run: live.attempt.view.facts.clone(), end, took });
-            }
+            let parting = self.parting(&mut job, now);
+            self.departed.push(Departed { id, stats: job.stats, epitaph: job.epitaph.clone(), parting });
+        } else if let Some(parting) = self.parting(&mut job, now) {
+            self.part(parting);
         }
         self.limits.leave(job.limits(), now.elapsed);
         for limit in job.limits() {
@@ -476,9 +491,22 @@ impl<C> Table<C> {
     pub(super) fn let_go(&mut self, live: &Live, now: Now) {
         match &live.state {
             // Between two turns it holds them too.
-            State::Yielded { .. } => self.give_back(live.attempt.limits(), true, now.elapsed),
-            State::Away => self.after.wakers.extend(live.attempt.view.signals.stop()),
+            State::Yielded { .. } => {
+                self.give_back(live.attempt.limits(), true, now.elapsed);
+                self.stop(&live.attempt);
+            }
+            State::Away => self.stop(&live.attempt),
+            State::Starting(_) => self.give_back(live.attempt.limits(), true, now.elapsed),
             State::Again { .. } => {}
+        }
+    }
+
+    /// Tells a run to stop, and whoever has its token. The job's next one has signals of its own.
+    fn stop(&mut self, attempt: &Attempt) {
+        let RunView { facts, signals, .. } = &attempt.view;
+        self.after.wakers.extend(signals.stop());
+        if let Some(job) = self.get_mut(facts.id).filter(|job| Arc::ptr_eq(&job.signals, signals)) {
+            job.signals = Arc::default();
         }
     }
 
@@ -520,7 +548,9 @@ impl<C> Table<C> {
             return Err(Error::Circle { path: path.join(" -> ") });
         }
         if let Some(job) = self.get_mut(id) {
-            let none = || Box::new(Chain { upstreams: Vec::new(), on: On::Success, within: None, delay: None, all: None });
+            let none = || {
+                Box::new(Chain { upstreams: Vec::new(), on: On::Success, within: None, delay: None, is_unit: false, all: None })
+            };
             job.chain.get_or_insert_with(none).upstreams.push(upstream);
         }
         if let Some(upstream) = self.get_mut(upstream) {
@@ -531,9 +561,15 @@ impl<C> Table<C> {
 
     /// How long until there is something to do, in nanoseconds; negative if it is overdue. `None` while none is to start.
     pub(super) fn idle(&self, now: Now) -> Option<i64> {
-        if !self.returned.is_empty() {
+        if !self.returned.is_empty() || self.wants_poll(now) {
             return Some(0);
         }
+        let writes = self.writes_again().map(|at| at.saturating_sub(now.elapsed));
+        earlier(self.until_due(now), writes)
+    }
+
+    /// How long until a job is due, or was negative; `None` while none is to start.
+    pub(super) fn until_due(&self, now: Now) -> Option<i64> {
         if self.paused || self.closed {
             return None;
         }
@@ -547,8 +583,13 @@ impl<C> Table<C> {
         if self.paused || self.closed {
             return None;
         }
-        let elapsed = self.elapsed.first().map(|(rank, _)| rank.due.saturating_add(now.ahead()));
-        earlier(elapsed, self.wall.first().map(|(rank, _)| rank.due))
+        let elapsed = self.elapsed.first().map(|(rank, slot)| (rank.due.saturating_add(now.ahead()), slot));
+        let (at, slot) = earlier(elapsed, self.wall.first().map(|(rank, slot)| (rank.due, slot)))?;
+        if self.at(slot).is_some_and(|job| job.next_run(now) == Some(at)) {
+            return Some(at);
+        }
+        // It stands there for a time limit, or to be looked at again.
+        self.all().filter_map(|job| job.next_run(now)).min()
     }
 
     /// Whether a poll has nothing to do.
@@ -557,7 +598,7 @@ impl<C> Table<C> {
             self.elapsed.first().is_some_and(|(rank, _)| rank.due <= now.elapsed)
                 || self.wall.first().is_some_and(|(rank, _)| rank.due <= now.wall)
         };
-        self.returned.is_empty() && (self.paused || self.closed || !due())
+        self.returned.is_empty() && !self.wants_poll(now) && (self.paused || self.closed || !due())
     }
 
     /// How many jobs are due, a thousand at most, and the first of them.
@@ -599,7 +640,7 @@ impl<C> Table<C> {
         let name = job.name.clone();
         let limits = job.rules.clone();
         if let BlockedBy::Limit(limit, rank) = by {
-            self.limits.wait(limit, rank, id.slot);
+            lines(limit, limits.as_deref()).for_each(|limit| self.limits.wait(limit, rank, id.slot));
         }
         if first {
             self.tell(|table| Event::Blocked { id, name, by: by.told(|limit| table.limits.name(limit)) });
@@ -612,20 +653,23 @@ impl<C> Table<C> {
         }
     }
 
-    /// Lets a job that was held back be looked at as any other. Gives the limit in whose line it stood: others are to be
-    /// called, if it does not take it.
+    /// Lets a job that was held back be looked at as any other. Gives the limits in whose lines it stood: others are to be
+    /// called, if it does not take them.
     #[must_use]
-    pub(super) fn unblock(&mut self, id: JobId) -> Option<LimitId> {
-        let block = self.get_mut(id).and_then(|job| job.block.take())?;
-        let BlockedBy::Limit(limit, rank) = block.by else { return None };
-        self.limits.leave_line(limit, rank, id.slot);
-        Some(limit)
+    pub(super) fn unblock(&mut self, id: JobId) -> Vec<LimitId> {
+        let Some(job) = self.get_mut(id) else { return Vec::new() };
+        let Some(Block { by: BlockedBy::Limit(limit, rank), .. }) = job.block.take().map(|block| *block) else {
+            return Vec::new();
+        };
+        let lines: Vec<LimitId> = lines(limit, job.rules.as_deref()).collect();
+        lines.iter().for_each(|limit| self.limits.leave_line(*limit, rank, id.slot));
+        lines
     }
 
-    /// The same, from outside: it may come back to the line in its place.
+    /// The same, from outside: it may come back to the lines in its place.
     pub(super) fn release_from_block(&mut self, id: JobId) {
-        if let Some(limit) = self.unblock(id) {
-            let now = self.watch.last().elapsed;
+        let now = self.watch.last().elapsed;
+        for limit in self.unblock(id) {
             self.let_on(limit, now);
         }
     }
@@ -646,14 +690,17 @@ impl<C> Table<C> {
             }
             self.requeue(id);
         }
-        for (slot, from) in self.limits.called(limit, now) {
+        for slot in self.limits.first_in_line(limit, now) {
             let Some(job) = self.jobs.get_mut(slot as usize).and_then(Option::as_mut) else { continue };
-            let id = job.id;
-            if let Some(block) = job.block.as_mut().filter(|block| block.elapsed != Some(from)) {
-                block.elapsed = Some(from);
+            let (id, rules) = (job.id, job.rules.as_deref());
+            let Some(block) = &mut job.block else { continue };
+            let BlockedBy::Limit(line, rank) = block.by else { continue };
+            let from = self.limits.opens(lines(line, rules), rank, slot, now);
+            if block.elapsed != from {
+                block.elapsed = from;
                 self.requeue(id);
                 // In a poll it is seen to, else those that wait have to be told.
-                self.news += u64::from(self.poller.is_none());
+                self.news += u64::from(self.poller.is_none() && from.is_some());
             }
         }
     }
@@ -663,11 +710,17 @@ impl<C> Table<C> {
         limits.iter().for_each(|limit| self.let_on(*limit, now));
     }
 
-    /// What waits to start goes.
-    pub(super) fn clear_waiting(&mut self, id: JobId) {
+    /// Some of what waits to start goes: runs by hand without a word, occurrences and runs to follow as dropped.
+    pub(super) fn clear_waiting(&mut self, id: JobId, because: DropReason, goes: impl Fn(&Waiting) -> bool) {
         let Some(job) = self.get_mut(id) else { return };
-        let gone: Vec<Waiting> = std::mem::take(&mut job.waiting).into();
-        self.after.followed.extend(gone.into_iter().filter_map(|waiting| waiting.after));
+        let (gone, left): (VecDeque<Waiting>, _) = std::mem::take(&mut job.waiting).into_iter().partition(goes);
+        job.waiting = left;
+        for Waiting { due, by_hand, after, .. } in gone {
+            if !by_hand {
+                self.dropped(id, due.folded, due.first, due.due, because);
+            }
+            self.after.followed.extend(after);
+        }
     }
 
     /// The wall clock was set: the plans that have to be asked anew, each with the instant to search from.
@@ -757,6 +810,14 @@ impl<C> Table<C> {
     pub(super) fn was_put_off(&self, due: i64) -> bool {
         self.put_off.is_some_and(|until| due <= until)
     }
+}
+
+/// In which lines a job stands that a limit holds back: in those of all the limits that it names, so that none of them passes it
+/// by. Who waits for the executor's room keeps nobody from anything else.
+fn lines(limit: LimitId, rules: Option<&Rules>) -> impl Iterator<Item = LimitId> {
+    let named = rules.map_or(&[][..], |rules| &rules.limits);
+    let (room, named) = if limit == ROOM { (Some(ROOM), &[][..]) } else { (None, named) };
+    room.into_iter().chain(named.iter().copied())
 }
 
 /// Whether a clock that has shown an instant was wrong then, since it shows one so much earlier now.

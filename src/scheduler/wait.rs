@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::table::Table;
-use super::{Scheduler, Shared, drop_quietly};
+use super::{Scheduler, Shared};
+use crate::caught::caught;
 use crate::job::Jobs;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::thread::{self, JoinHandle};
@@ -93,6 +94,7 @@ impl<C: 'static> Scheduler<C> {
     ///
     /// Returns the jobs of which a run has not ended: that still goes on (also if it had been given up), has more to do at a
     /// later poll, or is the one that calls this. A run that waits for another attempt ends as stopped. Called again it waits again.
+    /// Called from a job in the background it waits for that one too, until `patience` is over.
     ///
     /// For Ctrl-C, let the handler call [`wake`](Self::wake) and set a flag that the loop looks at; after the loop call this,
     /// and name in the log what it returns.
@@ -103,14 +105,15 @@ impl<C: 'static> Scheduler<C> {
         loop {
             let mut table = shared.table.lock();
             let left = end.map_or(LONGEST_REST, |end| end.saturating_duration_since(Instant::now()));
-            if shared.is_running_elsewhere(&table) && !left.is_zero() {
+            if (shared.is_running_elsewhere(&table) || table.is_writing()) && !left.is_zero() {
                 shared.changed.wait_for(&mut table, left);
                 continue;
             }
             let here = table.is_polled_here();
             drop(table);
             // Another poll may have begun meanwhile: then there is that to wait for.
-            if self.take_in() || here || left.is_zero() {
+            let done = self.take_in() || here || left.is_zero();
+            if done && (here || left.is_zero() || !shared.table.lock().is_writing()) {
                 return self.unended();
             }
         }
@@ -129,7 +132,7 @@ impl<C: 'static> Scheduler<C> {
             let left = end.map_or(LONGEST_REST, |end| end.saturating_duration_since(Instant::now()));
             let (running, here) = {
                 let table = shared.table.lock();
-                (shared.is_running_elsewhere(&table), table.is_polled_here())
+                (shared.is_running_elsewhere(&table) || table.is_writing(), table.is_polled_here())
             };
             if left.is_zero() || !running && (self.take_in() || here) {
                 return Poll::Ready(());
@@ -176,7 +179,7 @@ impl<C> Shared<C> {
 }
 
 impl<C: 'static> Scheduler<C> {
-    /// A future that is ready as soon as [`wait`](Self::wait) would return. It is built on wakers alone, so that any runtime
+    /// A future that is ready as soon as [`wait`](Self::wait) would return, but gives the runtime a turn first. It is built on wakers alone, so that any runtime
     /// can await it; a small thread of the scheduler's own, started when it is first needed, does the waking.
     ///
     /// ```
@@ -188,7 +191,7 @@ impl<C: 'static> Scheduler<C> {
     /// # }
     /// ```
     pub fn due(&self) -> UntilDue<C> {
-        UntilDue { scheduler: self.clone(), news: self.news() }
+        UntilDue { scheduler: self.clone(), news: self.news(), gave_way: false }
     }
 
     /// Runs what is due, awaits the next, and so on, until `stop` is ready; gives what that gave.
@@ -230,12 +233,19 @@ impl Scheduler<()> {
 pub struct UntilDue<C: 'static = ()> {
     scheduler: Scheduler<C>,
     news: u64,
+    /// Whether the runtime has had its turn since it was made.
+    gave_way: bool,
 }
 
 impl<C: 'static> Future for UntilDue<C> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if !std::mem::replace(&mut self.gave_way, true) {
+            // A loop that always has something to do would hold up all else on its thread.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let shared = &*self.scheduler.0;
         // First the waker, then the look, or what comes in between would be slept through.
         let alarm = shared.alarm.get_or_init(Alarm::default);
@@ -320,7 +330,7 @@ impl Bell {
             std::mem::take(&mut state.wakers)
         };
         for waker in wakers {
-            drop_quietly(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake())));
+            let _ = caught(|| waker.wake());
         }
     }
 

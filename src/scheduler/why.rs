@@ -201,6 +201,10 @@ impl<C> Table<C> {
 
     fn why_at(&self, id: JobId, at: i64, now: Now) -> Known {
         let Some(job) = self.get(id) else { return Known::Why(Why::Gone) };
+        if job.running && job.last_due == Some(at) {
+            let since = job.last_start.map_or(now.wall, |start| start.saturating_add(now.ahead()));
+            return Known::Why(Why::Running { since: from_nanos(since) });
+        }
         if let Some(live) = job.live.iter().find(|live| live.attempt.view.facts.holds(at)) {
             return Known::Why(Why::Running { since: from_nanos(live.attempt.started) });
         }

@@ -171,10 +171,25 @@ pub struct RunRecord {
     pub took: Duration,
     /// What was wrong, if its last attempt ended badly: [`LONGEST_ERROR`] bytes of it at most.
     pub error: Option<String>,
-    /// The runs that it follows: their jobs, and their numbers.
-    pub follows: Vec<(Arc<str>, u64)>,
+    /// The runs that it follows.
+    pub follows: Vec<FollowedRun>,
     /// The result of what it follows, as bytes, if that can be kept.
     pub value: Option<Vec<u8>>,
+}
+
+/// A run that another one follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowedRun {
+    /// Its job.
+    pub job: Arc<str>,
+    /// Its number among that job's runs; 0 if that job is not kept.
+    pub number: u64,
+    /// When it was due.
+    pub due: DateTime<Utc>,
+    /// In which attempt it ended.
+    pub attempt: u32,
+    /// When it ended.
+    pub ended: DateTime<Utc>,
 }
 
 /// Where a run is in its life.

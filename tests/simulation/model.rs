@@ -175,7 +175,7 @@ struct Ticket {
     run: usize,
     /// When its time limit is looked at, counted from the hand-over until it is known when it began.
     look: Option<Ms>,
-    /// By the monotonic clock.
+    /// In elapsed time.
     began: Option<Ms>,
     /// Its run does not wait for it any more.
     stray: bool,
@@ -428,7 +428,7 @@ impl Model {
                 if !self.held.is_empty() {
                     let ticket = self.held.remove(number % self.held.len());
                     let lost = if self.shut { Returned::NotBegun } else { Returned::Lost };
-                    self.returned.push((ticket, self.monotonic, lost));
+                    self.returned.push((ticket, self.elapsed, lost));
                 }
             }
             Act::Shutdown => self.shut_down(),

@@ -10,7 +10,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use parking_lot::Mutex;
 use punctual::{
-    Batch, Change, Done, HistoryQuery, JobChange, JobRecord, Kept, LateBy, RunEnd, RunRecord, RunState, Store, StoreError,
+    Batch, Change, Done, FollowedRun, HistoryQuery, JobChange, JobRecord, Kept, LateBy, RunEnd, RunRecord, RunState, Store,
+    StoreError,
 };
 
 pub const SECOND: Duration = Duration::from_secs(1);
@@ -139,9 +140,14 @@ fn not_over(rng: &mut Rng) -> RunState {
     }
 }
 
+fn followed(rng: &mut Rng) -> FollowedRun {
+    let job = (*rng.choice(&NAMES).expect("one")).into();
+    FollowedRun { job, number: rng.u64(1..50), due: instant(rng), attempt: rng.u32(1..9), ended: instant(rng) }
+}
+
 pub fn any_run(rng: &mut Rng, job: &str, number: u64, is_over: bool) -> RunRecord {
     use LateBy::*;
-    let late = [Host, OtherJobs, Budget, Suspend, ClockStep, Pool, Limit, Rules, Overlap, Retry, Slack];
+    let late = [Host, OtherJobs, Budget, Suspend, ClockStep, Pool, Limit, Rules, Overlap, Retry, Slack, LateBy::Store];
     RunRecord {
         job: job.into(),
         number,
@@ -154,7 +160,7 @@ pub fn any_run(rng: &mut Rng, job: &str, number: u64, is_over: bool) -> RunRecor
         late_by: *rng.choice(&late).expect("one"),
         took: length(rng),
         error: maybe(rng, |rng| letters(rng, 60)),
-        follows: (0..rng.usize(0..3)).map(|_| ((*rng.choice(&NAMES).expect("one")).into(), rng.u64(1..50))).collect(),
+        follows: (0..rng.usize(0..3)).map(|_| followed(rng)).collect(),
         value: maybe(rng, |rng| (0..rng.usize(0..40)).map(|_| rng.u8(..)).collect()),
     }
 }

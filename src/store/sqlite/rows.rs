@@ -16,7 +16,7 @@ use super::holds::Time;
 use crate::job::RunEnd;
 use crate::run::LateBy;
 use crate::schedule::{from_nanos, length, to_nanos};
-use crate::store::{Held, JobRecord, RunRecord, RunState};
+use crate::store::{FollowedRun, Held, JobRecord, RunRecord, RunState};
 
 pub(super) const JOBS: &str = "punctual_jobs";
 pub(super) const RUNS: &str = "punctual_runs";
@@ -384,7 +384,7 @@ fn end_word(end: RunEnd) -> &'static str {
     }
 }
 
-const LATE_BY: [LateBy; 11] = [
+const LATE_BY: [LateBy; 12] = [
     LateBy::Host,
     LateBy::OtherJobs,
     LateBy::Budget,
@@ -396,6 +396,7 @@ const LATE_BY: [LateBy; 11] = [
     LateBy::Overlap,
     LateBy::Retry,
     LateBy::Slack,
+    LateBy::Store,
 ];
 
 fn late_word(late_by: LateBy) -> &'static str {
@@ -411,6 +412,7 @@ fn late_word(late_by: LateBy) -> &'static str {
         LateBy::Overlap => "overlap",
         LateBy::Retry => "retry",
         LateBy::Slack => "slack",
+        LateBy::Store => "store",
     }
 }
 
@@ -419,19 +421,27 @@ fn late_by(word: &str) -> Result<LateBy, Fault> {
     found.ok_or_else(|| Fault::Damaged(format!("{word:?} makes no run late")))
 }
 
-/// What a run follows as text: a line each, the number and the job's name. A backslash and a line's end within a name are
-/// written as `\\` and `\n`.
-pub(super) fn follows_text(follows: &[(Arc<str>, u64)]) -> String {
-    let line = |(job, number): &(Arc<str>, u64)| format!("{number} {}", job.replace('\\', "\\\\").replace('\n', "\\n"));
+/// What a run follows as text: a line each, of the number, when it was due, the attempt, when it ended, and the job's name. A
+/// backslash and a line's end within a name are written as `\\` and `\n`.
+pub(super) fn follows_text(follows: &[FollowedRun]) -> String {
+    let line = |FollowedRun { job, number, due, attempt, ended }: &FollowedRun| {
+        let (due, ended) = (to_nanos(due), to_nanos(ended));
+        format!("{number} {due} {attempt} {ended} {}", job.replace('\\', "\\\\").replace('\n', "\\n"))
+    };
     follows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn follows(text: &str) -> Result<Vec<(Arc<str>, u64)>, Fault> {
+fn follows(text: &str) -> Result<Vec<FollowedRun>, Fault> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
     let line = |line: &str| {
-        let (number, escaped) = line.split_once(' ')?;
+        let mut fields = line.splitn(5, ' ');
+        let number = fields.next()?.parse().ok()?;
+        let due = from_nanos(fields.next()?.parse().ok()?);
+        let attempt = fields.next()?.parse().ok()?;
+        let ended = from_nanos(fields.next()?.parse().ok()?);
+        let escaped = fields.next()?;
         let mut name = String::with_capacity(escaped.len());
         let mut letters = escaped.chars();
         while let Some(letter) = letters.next() {
@@ -440,7 +450,7 @@ fn follows(text: &str) -> Result<Vec<(Arc<str>, u64)>, Fault> {
                 letter => letter,
             });
         }
-        Some((name.into(), number.parse().ok()?))
+        Some(FollowedRun { job: name.into(), number, due, attempt, ended })
     };
     let all: Option<Vec<_>> = text.split('\n').map(line).collect();
     all.ok_or_else(|| Fault::Damaged(format!("{text:?} are no runs to follow")))
@@ -453,7 +463,11 @@ mod tests {
     #[test]
     fn what_a_run_follows_reads_back_whatever_the_names() {
         let names = ["", "quakes", "a b", "\n", "\\", "\\n", "\\\n\\", "7 airports\n8 x", "\u{0}", "ü"];
-        let all: Vec<(Arc<str>, u64)> = names.into_iter().zip(1..).map(|(name, number)| (name.into(), number)).collect();
+        let run = |(name, number): (&str, u64)| {
+            let (due, ended) = (from_nanos(number as i64), from_nanos(-7));
+            FollowedRun { job: name.into(), number, due, attempt: 3, ended }
+        };
+        let all: Vec<FollowedRun> = names.into_iter().zip(1..).map(run).collect();
         for some in [&all[..], &all[..1], &all[3..4], &[]] {
             assert_eq!(follows(&follows_text(some)).unwrap(), some);
         }

@@ -165,8 +165,10 @@ impl Model {
     /// The first gate that is shut to what is due then. The job's own rules are for its runs by itself alone.
     pub(super) fn shut_gate(&mut self, number: usize, due: Instant, entrance: Entrance) -> Option<Block> {
         if entrance == Entrance::ByHand {
-            self.stop_live(number);
-            return self.shut_line(number, due);
+            return self.shut_to_newer(number, due).or_else(|| {
+                self.stop_live(number);
+                self.shut_line(number, due)
+            });
         }
         let (now, spec) = (self.now(), self.jobs[number].spec.clone());
         let latest = spec.at_latest.map(|latest| match due {
@@ -198,9 +200,20 @@ impl Model {
                 return Some(Block { until: Some(Instant::Elapsed(last + spacing)), why: Why::Spacing });
             }
         }
-        // It does not wait for what those hold whose place it takes.
-        self.stop_live(number);
-        self.shut_line(number, due)
+        // It does not wait for what those hold whose place it takes; what it waits for all the same spares them.
+        self.shut_to_newer(number, due).or_else(|| {
+            self.stop_live(number);
+            self.shut_line(number, due)
+        })
+    }
+
+    /// What holds back a run that would take the place of one that goes on, besides what that one holds.
+    fn shut_to_newer(&self, number: usize, due: Instant) -> Option<Block> {
+        if self.jobs[number].has_slot() {
+            return None;
+        }
+        let held = |line: &Line| !matches!(line, Line::Limit(Limit::Mutex(_) | Limit::AtMost(..)));
+        self.first_shut(number, due, self.lines(number).into_iter().filter(held))
     }
 
     /// What the job has to pass that it shares with others: its limits, and the executor.
@@ -211,8 +224,12 @@ impl Model {
 
     /// The first of these that does not let on what is due then: what room there is is for those in line before it.
     pub(super) fn shut_line(&self, number: usize, due: Instant) -> Option<Block> {
+        self.first_shut(number, due, self.lines(number).into_iter())
+    }
+
+    fn first_shut(&self, number: usize, due: Instant, mut lines: impl Iterator<Item = Line>) -> Option<Block> {
         let rank = self.rank(number, due);
-        let line = self.lines(number).into_iter().find(|line| {
+        let line = lines.find(|line| {
             let before = self.in_line(*line).into_iter().filter(|(of, other)| *of < rank && *other != number).count();
             self.room(*line, self.elapsed).is_none_or(|room| before >= room)
         })?;
@@ -224,10 +241,16 @@ impl Model {
         (due.on_wall(now) - now.wall + now.elapsed, self.jobs[number].spec.priority, number)
     }
 
+    /// In which lines a job stands that one of them holds back: the executor keeps nobody from anything else.
+    fn stands_in(&self, number: usize, held_by: Line) -> Vec<Line> {
+        let limits = || self.jobs[number].spec.limits.iter().map(|limit| Line::Limit(*limit)).collect();
+        if held_by == Line::Executor { vec![Line::Executor] } else { limits() }
+    }
+
     /// Who stands in a line, the first one first.
     fn in_line(&self, line: Line) -> Vec<(Rank, usize)> {
         let stands = |(number, job): (usize, &Job)| match job.block.as_ref()?.why {
-            Why::InLine(of, rank) if of == line => Some((rank, number)),
+            Why::InLine(of, rank) if self.stands_in(number, of).contains(&line) => Some((rank, number)),
             _ => None,
         };
         let mut all: Vec<_> = self.jobs.iter().enumerate().filter_map(stands).collect();
@@ -255,21 +278,26 @@ impl Model {
     }
 
     /// When one that stands in a line may come, in its place among all that is due; `None` while that hangs on an end.
-    pub(super) fn called(&self, number: usize, line: Line, rank: Rank) -> Option<Instant> {
+    pub(super) fn called(&self, number: usize, held_by: Line, rank: Rank) -> Option<Instant> {
         let now = self.now();
-        let place = self.in_line(line).iter().position(|(_, other)| *other == number)?;
-        if let Some(room) = self.room(line, now.elapsed) {
-            return (place < room).then_some(Instant::Elapsed(rank.0.min(now.elapsed)));
-        }
-        let opens = match line {
-            Line::Limit(Limit::Rate(n, per, name)) => {
-                let counting = self.counting(per, name, now.elapsed);
-                Some(counting[counting.len() - n as usize] + per)
+        let opens = |line: Line| {
+            let place = self.in_line(line).iter().position(|(_, other)| *other == number)?;
+            if self.room(line, now.elapsed).is_some_and(|room| place < room) {
+                return Some(rank.0.min(now.elapsed));
             }
-            Line::Limit(_) => None,
-            Line::Executor => self.full_until,
+            let opens = match line {
+                Line::Limit(Limit::Rate(n, per, name)) => {
+                    // Once so many of the starts count no more that there is room for those before and this one.
+                    let counting = self.counting(per, name, now.elapsed);
+                    return Some(counting.get(counting.len() + place - n as usize)? + per);
+                }
+                Line::Limit(_) => None,
+                Line::Executor => self.full_until,
+            };
+            opens.filter(|_| place == 0)
         };
-        opens.filter(|_| place == 0).map(Instant::Elapsed)
+        let all: Option<Vec<Ms>> = self.stands_in(number, held_by).into_iter().map(opens).collect();
+        all?.into_iter().max().map(Instant::Elapsed)
     }
 
     pub(super) fn holders(&self, name: usize) -> usize {

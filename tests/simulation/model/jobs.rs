@@ -88,22 +88,17 @@ impl Model {
 
     /// Takes a job away, with all that waits; what is away goes on astray.
     pub(super) fn remove(&mut self, number: usize) {
+        for run in self.jobs[number].live.clone() {
+            if run.place != Place::Called {
+                self.leave(&run);
+                self.ended(number, run.id, End::Stopped, None, self.now().elapsed);
+            }
+        }
         let job = &mut self.jobs[number];
         job.there = false;
         job.waiting.clear();
         job.next = None;
         job.block = None;
-        let given_up: Vec<Run> = job.live.iter().filter(|run| run.place != Place::Called).cloned().collect();
-        job.live.retain(|run| run.place == Place::Called);
-        for run in given_up {
-            self.leave(&run);
-            self.jobs[number].state.runs += 1;
-            self.jobs[number].state.stopped += 1;
-            // One in the background is told of when it really ends.
-            if !matches!(run.place, Place::Away { .. }) {
-                self.told.push(Told::Ended { job: number, end: End::Stopped.name() });
-            }
-        }
         self.told.push(Told::Removed { job: number });
         for follower in 0..self.jobs.len() {
             if self.jobs[follower].of.contains(&number) || self.jobs[follower].also.contains(&number) {
@@ -165,8 +160,13 @@ impl Model {
             job.paused = true;
             // A run at the first poll is its schedule, not besides it.
             let first = job.missed_until == Ms::MIN && job.occurrences == Some(Occurrences::Never);
-            job.waiting.retain(|waiting| first && waiting.from == From::Hand);
+            let kept = |waiting: &Waiting| first && waiting.from == From::Hand;
+            let gone: Vec<Waiting> = job.waiting.iter().filter(|waiting| !kept(waiting)).cloned().collect();
+            job.waiting.retain(kept);
             job.block = None;
+            for waiting in gone.into_iter().filter(|waiting| !waiting.from.by_hand()) {
+                self.drop_some(number, waiting.facts.folded, waiting.facts.first, "Paused");
+            }
         }
         self.jobs[number].there
     }
@@ -194,6 +194,12 @@ impl Model {
         if !job.there {
             return "gone";
         }
+        let gone: Vec<Waiting> = job.waiting.iter().filter(|waiting| waiting.from == From::Queue).cloned().collect();
+        job.waiting.retain(|waiting| waiting.from != From::Queue);
+        for waiting in gone {
+            self.drop_some(number, waiting.facts.folded, waiting.facts.first, "Rescheduled");
+        }
+        let job = &mut self.jobs[number];
         let occurrences = Occurrences::new(when, now.elapsed);
         let scale = if occurrences.on_wall() { now.wall } else { now.elapsed };
         job.next = occurrences.first(scale);

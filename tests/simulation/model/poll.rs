@@ -12,9 +12,15 @@ impl Model {
         let tick = Ticked::default();
         self.poll = Some(Poll { now, began: self.monotonic, budget, did: false, visits: 0, tick });
         self.follow_the_clock();
-        for (ticket, at, result) in std::mem::take(&mut self.returned) {
+        let mut returned: VecDeque<_> = std::mem::take(&mut self.returned).into();
+        while let Some((ticket, at, result)) = returned.pop_front() {
             self.take_in(ticket, at, result);
+            let began = self.poll.as_ref().map_or(0, |poll| poll.began);
+            if budget.is_some_and(|budget| self.monotonic - began >= budget) {
+                break;
+            }
         }
+        self.returned.splice(0..0, returned);
         let mut turns = 0;
         while let Some(first) = self.in_order().first().copied() {
             turns += 1;
@@ -26,6 +32,16 @@ impl Model {
                 break;
             }
             self.process(first);
+            if self.jobs[first].answer.is_some() && !self.jobs[first].held {
+                // Its condition holds: it is gone on with at once.
+                let done = |model: &Self| model.poll.as_ref().map(|poll| (poll.tick.ran, poll.tick.handed));
+                let before = done(self);
+                self.process(first);
+                let none = done(self) == before;
+                if let Some(poll) = &mut self.poll {
+                    poll.did |= none;
+                }
+            }
             if let Some(poll) = &mut self.poll {
                 poll.visits += 1;
                 poll.did |= poll.visits % MOST_VISITS == 0;

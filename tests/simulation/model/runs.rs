@@ -120,7 +120,7 @@ impl Model {
     /// A call is over, or background work has returned.
     pub(super) fn came_back(&mut self, number: usize, id: usize, ending: Ending, serial: u64, at: Ms) {
         match ending {
-            Ending::Yield if self.jobs[number].there => {
+            Ending::Yield if self.jobs[number].there && !(self.shut && self.jobs[number].spec.background) => {
                 let order = self.stamp();
                 let run = self.run(number, id);
                 (run.place, run.stamp) = (Place::Yielded { at, order }, order);
@@ -187,6 +187,11 @@ impl Model {
 
     /// A run is over. `value` is what it returned.
     pub(super) fn end(&mut self, number: usize, id: usize, end: End, value: Option<u64>, at: Ms) {
+        self.ended(number, id, end, value, at);
+        self.remove_if_done(number);
+    }
+
+    pub(super) fn ended(&mut self, number: usize, id: usize, end: End, value: Option<u64>, at: Ms) {
         let job = &mut self.jobs[number];
         let Some(place) = job.live.iter().position(|run| run.id == id) else { return };
         let run = job.live.remove(place);
@@ -220,7 +225,6 @@ impl Model {
         if self.jobs[number].there {
             self.set_off(number, due, end, value, at);
         }
-        self.remove_if_done(number);
     }
 
     /// Whoever follows a run that has ended is set off.
@@ -286,8 +290,7 @@ impl Model {
         let now = self.now();
         let run = self.run(number, id).clone();
         if let (Place::Away { ticket }, Some(limit)) = (run.place, self.jobs[number].spec.timeout) {
-            let began = self.poll.as_ref().map_or(self.monotonic, |poll| poll.began);
-            let ran = self.tickets[ticket].began.map_or(0, |at| began - at);
+            let ran = self.tickets[ticket].began.map_or(0, |at| now.elapsed - at);
             if run.turn == 0 && ran < limit {
                 self.tickets[ticket].look = Some(now.elapsed + limit - ran);
                 return;
@@ -314,24 +317,22 @@ impl Model {
         let found = self.jobs[job].live.iter().find(|live| live.id == run).cloned();
         let (Some(run), true) = (found, self.may_begin(&self.tickets[ticket])) else {
             // Given up before it began: it is not called.
-            self.returned.push((ticket, self.monotonic, Returned::NotBegun));
+            self.returned.push((ticket, self.elapsed, Returned::NotBegun));
             return;
         };
         let elapsed = self.elapsed;
-        self.tickets[ticket].began = Some(self.monotonic);
+        self.tickets[ticket].began = Some(self.elapsed);
         if run.turn == 0 {
             self.run(job, run.id).began = elapsed;
         }
         let (ending, serial) = self.play(job, &run, Some(ticket));
-        self.returned.push((ticket, self.monotonic, Returned::Ran { ending, serial }));
+        self.returned.push((ticket, self.elapsed, Returned::Ran { ending, serial }));
     }
 
     /// A background run has returned.
     pub(super) fn take_in(&mut self, ticket: usize, at: Ms, result: Returned) {
         let Ticket { job, run, stray, .. } = self.tickets[ticket];
         self.tickets[ticket].over = true;
-        // By the monotonic clock, which leaves out what was slept.
-        let elapsed = self.elapsed - self.monotonic;
         self.ticked(|tick| tick.returned += 1);
         self.full_until = None;
         if stray {
@@ -339,9 +340,15 @@ impl Model {
             return;
         }
         if let (Some(began), 0) = (self.tickets[ticket].began, self.run(job, run).turn) {
-            self.run(job, run).began = elapsed + began;
+            self.run(job, run).began = began;
         }
-        let at = elapsed + at;
+        let yields = matches!(result, Returned::Ran { ending: Ending::Yield, .. });
+        let late = |limit: Ms| at > self.jobs[job].live.iter().find(|live| live.id == run).map_or(at, |run| run.began) + limit;
+        let begun =
+            self.tickets[ticket].began.is_some() || self.jobs[job].live.iter().any(|live| live.id == run && live.turn > 0);
+        if !yields && begun && self.jobs[job].spec.timeout.is_some_and(late) {
+            self.told.push(Told::TimedOut { job });
+        }
         match result {
             Returned::Ran { ending, serial } => self.came_back(job, run, ending, serial, at),
             Returned::Lost => self.failed(job, run, End::Lost, at),

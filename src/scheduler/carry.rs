@@ -1,0 +1,274 @@
+//! How a job carries on from its record, in a new process of its program.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entry::{Attempt, Chain, Followed, Job, Live, On, State, Waiting};
+use super::keep::KeptJob;
+use super::plan::{Plan, Scale};
+use super::run::Value;
+use super::table::is_wrong_before;
+use super::{Shared, register};
+use crate::clock::Now;
+use crate::error::Error;
+use crate::event::{DropReason, Event, Failure, FailureKind};
+use crate::id::JobId;
+use crate::policy::{CutOff, Due, OnChange};
+use crate::run::{BoxError, RunFacts, RunView};
+use crate::schedule::{Schedule, from_nanos, to_nanos};
+use crate::store::{JobRecord, RunRecord, RunState};
+
+/// What is said of how a job is kept.
+#[derive(Default)]
+pub(super) struct Keep {
+    pub(super) cut_off: CutOff,
+    pub(super) on_change: OnChange,
+    pub(super) formerly: Vec<String>,
+    pub(super) hold_after: Option<u32>,
+}
+
+/// What is known of a job that is registered.
+pub(super) struct Known {
+    kept: Box<KeptJob>,
+    record: Option<JobRecord>,
+}
+
+impl<C> Shared<C> {
+    /// What the store knows of a job; `None` if it is not kept.
+    pub(super) fn known(&self, name: Option<&str>, keep: &Keep) -> Result<Option<Known>, Error> {
+        let (Some(store), Some(name)) = (&self.store, name) else { return Ok(None) };
+        if self.table.lock().named(name).is_some() {
+            return Err(Error::NameTaken { name: name.to_owned() });
+        }
+        if let Some((kept, record)) = self.with(|table| table.parted(name)) {
+            return Ok(Some(Known { kept, record: Some(record) }));
+        }
+        let load = |known: &str| store.load(known).map_err(|error| Error::Store { name: name.to_owned(), error });
+        let (mut record, mut formerly) = (load(name)?, None);
+        for other in &keep.formerly {
+            if record.is_none() {
+                record = load(other)?;
+                formerly = record.as_ref().map(|record| record.name.clone());
+            }
+        }
+        let kept = KeptJob::new(name.into(), keep.cut_off, record.clone(), formerly);
+        Ok(Some(Known { kept: Box::new(kept), record }))
+    }
+}
+
+/// Puts a job with a schedule where it is to begin: where its record says, or anew. Gives what is to be told of it.
+pub(super) fn begin<C>(
+    entry: &mut Job<C>,
+    mut plan: Plan,
+    known: Option<Known>,
+    keep: &Keep,
+    now: Now,
+) -> Result<Vec<Event>, Error> {
+    let (id, name) = (entry.id, entry.name.clone());
+    let mut told = Vec::new();
+    let (kept, record) = known.map_or((None, None), |known| (Some(known.kept), known.record));
+    entry.kept = kept;
+    let mut anew = record.is_none();
+    let mut run_first = anew && plan.schedule.spec().immediately;
+    if let Some(record) = record.as_ref().filter(|record| !plan.has_callbacks() && record.schedule != plan.schedule.to_string()) {
+        let was = record.schedule.parse::<Schedule>().ok().filter(|_| keep.on_change == OnChange::Keep);
+        let then = if keep.on_change == OnChange::Keep && was.is_none() { OnChange::Reanchor } else { keep.on_change };
+        match was {
+            Some(was) => plan = plan.with(was, now),
+            None => anew = true,
+        }
+        run_first |= then == OnChange::RunOnce;
+        told.push(Event::ScheduleChanged { id, name: name.clone(), was: record.schedule.clone(), then });
+    }
+    let (record, fresh) = match record {
+        Some(record) if !anew => (Some(record), false),
+        record => (record, true),
+    };
+    let here = plan.on_scale(now);
+    if fresh {
+        let next = register::first(&plan, now)?;
+        entry.searched = next.map_or(here, |next| here.min(next.saturating_sub(1)));
+        entry.next = next;
+        entry.runs_left = plan.schedule.spec().times;
+    }
+    entry.plan = Some(plan);
+    if let Some(record) = &record {
+        if !fresh {
+            told.extend(entry.carry_on_schedule(record, now));
+        }
+        told.extend(entry.carry_on(record, keep, &|_| None, now));
+    }
+    let reboots = entry.plan.as_ref().is_some_and(|plan| plan.schedule.is_reboot());
+    if run_first || reboots {
+        entry.ask_by_hand(now);
+    }
+    Ok(told)
+}
+
+/// The same for a job that follows others.
+pub(super) fn begin_following<C>(
+    entry: &mut Job<C>,
+    known: Option<Known>,
+    keep: &Keep,
+    named: &dyn Fn(&str) -> Option<JobId>,
+    now: Now,
+) -> Vec<Event> {
+    let Some(Known { kept, record }) = known else { return Vec::new() };
+    entry.kept = Some(kept);
+    record.map_or(Vec::new(), |record| entry.carry_on(&record, keep, named, now))
+}
+
+impl<C> Job<C> {
+    /// Takes up its schedule where it was left.
+    fn carry_on_schedule(&mut self, record: &JobRecord, now: Now) -> Option<Event> {
+        let plan = self.plan.as_mut()?;
+        let ahead = if plan.scale == Scale::Elapsed { now.ahead() } else { 0 };
+        let on_scale = |at: &chrono::DateTime<chrono::Utc>| to_nanos(at).saturating_sub(ahead);
+        let here = plan.on_scale(now);
+        self.runs_left = record.runs_left;
+        self.last_due = record.last_due.as_ref().map(to_nanos);
+        self.missed_until = record.missed_until.as_ref().map_or(i64::MIN, on_scale);
+        plan.registered = on_scale(&record.anchor);
+        self.searched = on_scale(&record.searched);
+        let latest = self.searched.max(plan.registered).max(self.last_due.map_or(i64::MIN, |due| due.saturating_sub(ahead)));
+        let mut reanchored = false;
+        if plan.scale == Scale::Elapsed && latest > here {
+            // The clock was set back meanwhile: as if no time had passed.
+            let by = latest.saturating_sub(here);
+            plan.registered = plan.registered.saturating_sub(by);
+            self.searched = self.searched.saturating_sub(by);
+            self.missed_until = self.missed_until.saturating_sub(by);
+            reanchored = is_wrong_before(latest.saturating_add(ahead), now);
+        } else if plan.scale == Scale::Wall && is_wrong_before(latest, now) {
+            reanchored = true;
+            self.last_due = None;
+            self.missed_until = i64::MIN;
+            self.searched = here;
+            if is_wrong_before(plan.registered, now) {
+                plan.restarted(here);
+            }
+        }
+        self.next = plan.next(self.searched);
+        let (id, name, next) = (self.id, self.name.clone(), self.next);
+        let next = next.map(|next| from_nanos(plan.wall(next, now)));
+        reanchored.then_some(Event::Reanchored { id, name, next })
+    }
+
+    /// Another process has gone on with it: it carries on from there.
+    pub(super) fn adopt(&mut self, record: JobRecord, now: Now) {
+        self.carry_on_schedule(&record, now);
+        self.failures = record.failures;
+        self.paused = record.paused;
+        if let Some(kept) = self.kept.as_deref_mut() {
+            kept.is_now(record);
+        }
+    }
+
+    /// Takes up what is not of its schedule: figures, and runs that had not ended.
+    fn carry_on(&mut self, record: &JobRecord, keep: &Keep, named: &dyn Fn(&str) -> Option<JobId>, now: Now) -> Vec<Event> {
+        let mut told = Vec::new();
+        let (id, name) = (self.id, self.name.clone());
+        let elapsed = |at: &chrono::DateTime<chrono::Utc>| to_nanos(at).saturating_sub(now.ahead());
+        self.failures = record.failures;
+        self.paused = record.paused;
+        self.last_start = record.last_start.as_ref().map(|at| elapsed(at).min(now.elapsed));
+        let mut crashed = false;
+        for run in &record.open {
+            let after = self.chain.as_ref().and_then(|chain| followed(chain, run, named, now));
+            let lost = after.is_none() && !run.follows.is_empty();
+            let again = keep.cut_off == CutOff::RunAgain && !lost;
+            let due = Due { due: to_nanos(&run.due), first: to_nanos(&run.first_missed), folded: run.folded };
+            match run.state {
+                RunState::Waiting { .. } | RunState::Again { .. } if lost => {
+                    let (since, because) = (run.due, DropReason::ResultLost);
+                    told.push(Event::Dropped { id, name: name.clone(), occurrences: run.folded, since, because });
+                }
+                RunState::Waiting { from, by_hand } => {
+                    let (ready, number, cut_off) = (elapsed(&from), run.number, run.attempt);
+                    self.waiting.push_back(Waiting { due, ready, by_hand, after, number, cut_off });
+                }
+                RunState::Again { from } => {
+                    let error = run.error.clone().unwrap_or_default();
+                    let kind = FailureKind::Error(Arc::from(BoxError::from(error)));
+                    self.tried_again(run, kind, elapsed(&from), after, now);
+                }
+                RunState::Started { at } => {
+                    crashed = true;
+                    let attempt = run.attempt;
+                    told.push(Event::CutOff { id, name: name.clone(), due: run.due, attempt, started: at, again });
+                    if again {
+                        // It is not at work, so what was missed meanwhile does not overlap with it.
+                        let (ready, number, cut_off) = (now.elapsed, run.number, attempt);
+                        self.waiting.push_back(Waiting { due, ready, by_hand: false, after, number, cut_off });
+                    } else if let Some(kept) = self.kept.as_deref_mut() {
+                        kept.was_left(run, at, now);
+                    }
+                }
+                RunState::Ended { .. } | RunState::CutOff { .. } => {}
+            }
+        }
+        if let Some(kept) = self.kept.as_deref_mut().filter(|_| crashed) {
+            kept.was_cut_off = true;
+            kept.crashes = kept.crashes.saturating_add(1);
+            let crashes = kept.crashes;
+            if keep.hold_after.is_some_and(|most| crashes >= most) {
+                self.paused = true;
+                told.push(Event::HeldAfterCrashes { id, name, crashes });
+            }
+        }
+        told
+    }
+
+    /// An attempt failed in an earlier process, and the next one is to come.
+    fn tried_again(&mut self, run: &RunRecord, kind: FailureKind, again: i64, after: Option<Followed>, now: Now) {
+        let (id, name) = (self.id, self.name.clone());
+        let facts = RunFacts {
+            id,
+            name: name.clone(),
+            due: run.due,
+            first_missed: run.first_missed,
+            late: run.late,
+            late_by: run.late_by,
+            folded: run.folded,
+            attempt: run.attempt.max(1),
+            number: run.number,
+            previous_was_cut_off: false,
+            turn: 0,
+            follows: after.as_ref().map(|after| after.runs.clone()).unwrap_or_default(),
+        };
+        let failure = Failure { id, name, due: run.due, attempt: facts.attempt, kind };
+        let view = RunView { facts, signals: self.signals.clone(), limit: None };
+        let (rules, error) = (self.rules.clone(), run.error.clone().map(Into::into));
+        let attempt = Attempt { view, after, started: now.wall, took: Duration::ZERO, ends: None, rules, error };
+        // Serials of the table begin at one.
+        let serial = 0;
+        let state = State::Again { again, failure: Box::new(failure) };
+        self.live.push(Live { serial, attempt: Box::new(attempt), state });
+    }
+}
+
+/// The run that a run of an earlier process follows. Of its result only that there was one is known.
+fn followed(chain: &Chain, run: &RunRecord, named: &dyn Fn(&str) -> Option<JobId>, now: Now) -> Option<Followed> {
+    let value = match chain.on {
+        On::Success if chain.is_unit => Arc::new(()) as Value,
+        _ => return None,
+    };
+    let ended = run.follows.iter().map(|followed| to_nanos(&followed.ended).saturating_sub(now.ahead())).max()?;
+    let runs = run.follows.iter().map(|followed| {
+        Some(Arc::new(RunFacts {
+            id: named(&followed.job)?,
+            name: Some(followed.job.clone()),
+            due: followed.due,
+            first_missed: followed.due,
+            late: Duration::ZERO,
+            late_by: crate::run::LateBy::Store,
+            folded: 1,
+            attempt: followed.attempt,
+            number: followed.number,
+            previous_was_cut_off: false,
+            turn: 0,
+            follows: Vec::new(),
+        }))
+    });
+    Some(Followed { runs: runs.collect::<Option<_>>()?, value: Some(value), ended })
+}

@@ -1,0 +1,670 @@
+//! What is kept of jobs in a store, and how they carry on from there.
+//!
+//! A named job is kept, if its scheduler has a store. Whatever touches it only puts it on a list. Once in a poll, before the first
+//! of its runs starts, all that was touched is written in one batch: the runs that are about to start, those that have ended since, and what
+//! they set off. A run is called once its start is kept. So the poll first gathers what is due, up to what its budget is likely to hold, then
+//! writes, then calls; what ends is written by the next poll, for which the scheduler asks at once.
+//!
+//! A store may answer a write late. Until then the runs that it is asked for wait, and everything else goes on.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::entry::{Attempt, BlockedBy, Followed, Job, Live, State, Waiting};
+use super::step::{Moment, Starting, Step};
+use super::table::Table;
+use crate::caught::caught;
+use crate::clock::Now;
+use crate::event::{Event, FailureKind};
+use crate::id::JobId;
+use crate::job::RunEnd;
+use crate::policy::{CutOff, WithoutStore};
+use crate::run::{LateBy, RunFacts};
+use crate::schedule::{from_nanos, to_nanos};
+use crate::store::{Batch, Change, FollowedRun, JobChange, JobRecord, Kept, LONGEST_ERROR, RunRecord, RunState, StoreError};
+
+/// After a write that failed the next one waits this long, twice as long each time, up to the most.
+const FIRST_WAIT: i64 = 1_000_000_000;
+const MOST_WAIT: i64 = 60 * FIRST_WAIT;
+
+/// So many runs are gathered for one write at most.
+const MOST_GATHERED: usize = 1000;
+
+/// Of each job so many runs that have ended wait at most to be written; then the oldest are forgotten.
+const MOST_UNWRITTEN: usize = 1000;
+
+/// The table's side of the store.
+pub(super) struct Keeping {
+    /// Who writes.
+    node: Arc<str>,
+    names: HashMap<Arc<str>, JobId>,
+    /// Jobs that are gone and whose last record is not written.
+    parting: Vec<Parting>,
+    /// Jobs that may differ from their record.
+    touched: Vec<JobId>,
+    /// Runs that are about to start, in their order.
+    starting: VecDeque<About>,
+    /// How long they are likely to take together.
+    gathered: Duration,
+    /// What was sent to the store and is not answered.
+    writing: Option<Vec<Vec<Sent>>>,
+    pub(super) answer: Option<Result<Vec<Kept>, StoreError>>,
+    /// In which poll something was last written.
+    written_in: u64,
+    /// From when on it is tried again after a failure, in elapsed time, and how long it waits after the next one.
+    again: Option<(i64, i64)>,
+    without: Option<WithoutStore>,
+}
+
+impl Keeping {
+    pub(super) fn new(node: Arc<str>, without: Option<WithoutStore>) -> Self {
+        Keeping {
+            node,
+            names: HashMap::new(),
+            parting: Vec::new(),
+            touched: Vec::new(),
+            starting: VecDeque::new(),
+            gathered: Duration::ZERO,
+            writing: None,
+            answer: None,
+            written_in: 0,
+            again: None,
+            without,
+        }
+    }
+
+    fn is_settled(&self) -> bool {
+        self.touched.is_empty() && self.parting.is_empty()
+    }
+}
+
+/// A job as it was sent.
+struct Sent {
+    id: JobId,
+    record: JobRecord,
+    ended: Vec<RunRecord>,
+    /// What is kept of it, if it is gone.
+    parting: Option<Box<KeptJob>>,
+}
+
+/// A job that is gone, as it is to be kept.
+pub(super) struct Parting {
+    id: JobId,
+    kept: Box<KeptJob>,
+    record: JobRecord,
+}
+
+impl Parting {
+    pub(super) fn has_ended(&mut self, attempt: &Attempt, end: RunEnd, at: i64, now: Now) {
+        self.kept.has_ended(attempt, end, at, now);
+        self.record.last_end = self.kept.last_end.map(from_nanos);
+        self.record.crashes = self.kept.crashes;
+    }
+}
+
+/// What is kept of a job, as its store has it.
+pub(super) struct KeptJob {
+    pub(super) name: Arc<str>,
+    /// Under which name the store knows it, if that is another.
+    pub(super) formerly: Option<Arc<str>>,
+    /// The record as it was last written.
+    last: JobRecord,
+    /// Runs that have ended and are not yet written.
+    ended: VecDeque<RunRecord>,
+    last_run: u64,
+    last_end: Option<i64>,
+    pub(super) crashes: u32,
+    touched: bool,
+    cut_off: CutOff,
+    /// Whether its last run was cut off, which its next one is told.
+    pub(super) was_cut_off: bool,
+}
+
+impl KeptJob {
+    pub(super) fn new(name: Arc<str>, cut_off: CutOff, known: Option<JobRecord>, formerly: Option<Arc<str>>) -> Self {
+        let last = known.unwrap_or_else(|| JobRecord::new(name.clone(), from_nanos(0)));
+        KeptJob {
+            name,
+            formerly,
+            ended: VecDeque::new(),
+            last_run: last.last_run,
+            last_end: last.last_end.as_ref().map(to_nanos),
+            crashes: last.crashes,
+            touched: false,
+            cut_off,
+            was_cut_off: false,
+            last,
+        }
+    }
+
+    /// Its record is another than was thought.
+    pub(super) fn is_now(&mut self, record: JobRecord) {
+        self.last_run = self.last_run.max(record.last_run);
+        self.last = record;
+    }
+
+    /// A run of an earlier process was cut off, and is not run again.
+    pub(super) fn was_left(&mut self, run: &RunRecord, started: DateTime<Utc>, now: Now) {
+        self.is_over(RunRecord { state: RunState::CutOff { started, at: from_nanos(now.wall) }, ..run.clone() });
+    }
+
+    fn number(&mut self) -> u64 {
+        self.last_run += 1;
+        self.last_run
+    }
+
+    /// A run begins that may have a number already. Gives it, and whether the run before was cut off.
+    pub(super) fn next_run(&mut self, number: u64) -> (u64, bool) {
+        let number = if number == 0 { self.number() } else { number };
+        (number, std::mem::take(&mut self.was_cut_off))
+    }
+
+    /// A run that was to begin did not.
+    pub(super) fn not_begun(&mut self, facts: &RunFacts) {
+        self.was_cut_off |= facts.previous_was_cut_off;
+    }
+
+    /// A run is over, at an instant of the wall clock.
+    pub(super) fn has_ended(&mut self, attempt: &Attempt, end: RunEnd, at: i64, now: Now) {
+        self.crashes = 0;
+        self.last_end = Some(at);
+        let state = RunState::Ended { started: Some(from_nanos(attempt.started)), at: from_nanos(at), end };
+        let error = attempt.error.as_deref().map(str::to_owned).filter(|_| end.is_failure());
+        let follows = follows(attempt.after.as_ref(), now);
+        let run = RunRecord { state, took: attempt.took, error, follows, ..of_facts(&attempt.view.facts, &self.name) };
+        self.is_over(run);
+    }
+
+    fn is_over(&mut self, run: RunRecord) {
+        if self.ended.len() == MOST_UNWRITTEN {
+            self.ended.pop_front();
+        }
+        self.ended.push_back(run);
+    }
+
+    /// What was sent was not written.
+    fn comes_back(&mut self, sent: Vec<RunRecord>) {
+        let room = MOST_UNWRITTEN.saturating_sub(self.ended.len());
+        sent.into_iter().rev().take(room).for_each(|run| self.ended.push_front(run));
+    }
+}
+
+impl<C> Table<C> {
+    /// Whether a job is kept, so that its runs are written before they start.
+    pub(super) fn is_kept(&self, id: JobId) -> bool {
+        self.get(id).is_some_and(|job| job.kept.is_some())
+    }
+
+    /// A job may differ from its record.
+    pub(super) fn touch(&mut self, id: JobId) {
+        if self.keeping.is_none() {
+            return;
+        }
+        let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { return };
+        if !std::mem::replace(&mut kept.touched, true) {
+            self.keeping.iter_mut().for_each(|keeping| keeping.touched.push(id));
+        }
+    }
+
+    /// Whether a poll has something to write, or was let go on with.
+    pub(super) fn wants_poll(&self, now: Now) -> bool {
+        let Some(keeping) = &self.keeping else { return false };
+        let may_write = keeping.writing.is_none() && keeping.again.is_none_or(|(at, _)| at <= now.elapsed);
+        let starts = keeping.starting.iter().any(|starting| starting.granted) && !self.paused && !self.closed;
+        keeping.answer.is_some() || starts || may_write && !keeping.is_settled()
+    }
+
+    /// When a failed write is tried again, in elapsed time.
+    pub(super) fn writes_again(&self) -> Option<i64> {
+        let keeping = self.keeping.as_ref().filter(|keeping| keeping.writing.is_none() && !keeping.is_settled())?;
+        keeping.again.map(|(at, _)| at)
+    }
+
+    /// Whether a kept job may still be gathered in this poll. Without its store it goes by its policy.
+    pub(super) fn may_gather(&self, now: Now) -> Gathering {
+        let Some(keeping) = &self.keeping else { return Gathering::Open };
+        match keeping.again {
+            Some((at, _)) if at > now.elapsed => Gathering::Without(at),
+            _ if keeping.writing.is_some() || keeping.written_in == self.polls => Gathering::NextPoll,
+            _ => Gathering::Open,
+        }
+    }
+
+    /// Whether enough was gathered for what is left of the budget.
+    pub(super) fn has_gathered(&self, left: Option<Duration>) -> bool {
+        let Some(keeping) = self.keeping.as_ref().filter(|keeping| !keeping.starting.is_empty()) else { return false };
+        keeping.starting.len() >= MOST_GATHERED || left.is_some_and(|left| keeping.gathered >= left)
+    }
+
+    /// Whether runs are being gathered, so that one that needs no record waits for its turn among them.
+    pub(super) fn is_gathering(&self) -> bool {
+        self.keeping.as_ref().is_some_and(|keeping| keeping.starting.iter().any(|starting| !starting.granted))
+    }
+
+    /// A run is about to start: it waits in its place until that is written.
+    pub(super) fn gather(&mut self, id: JobId, attempt: Box<Attempt>, starting: Starting) {
+        self.serial += 1;
+        let serial = self.serial;
+        let Some(job) = self.get_mut(id) else { return };
+        let likely = job.last.as_ref().map_or(Duration::ZERO, |last| last.took);
+        job.live.push(Live { serial, attempt, state: State::Starting(Box::new(starting)) });
+        if let Some(keeping) = &mut self.keeping {
+            keeping.gathered = keeping.gathered.saturating_add(likely);
+            keeping.starting.push_back(About { id, serial, granted: false });
+        }
+        self.touch(id);
+        self.requeue(id);
+    }
+
+    /// The next of the runs whose start is written.
+    pub(super) fn start_granted(&mut self, moment: Moment) -> Option<Step<C>> {
+        loop {
+            let keeping = self.keeping.as_mut()?;
+            let place = keeping.starting.iter().position(|starting| starting.granted)?;
+            let About { id, serial, .. } = keeping.starting.remove(place)?;
+            let Some((attempt, starting)) = self.taken_from_start(id, serial) else { continue };
+            let step = self.begin_now(id, attempt, starting, moment);
+            self.requeue(id);
+            if step.is_some() {
+                return step;
+            }
+        }
+    }
+
+    fn taken_from_start(&mut self, id: JobId, serial: u64) -> Option<(Box<Attempt>, Starting)> {
+        let job = self.get_mut(id)?;
+        let starts = |live: &Live| live.serial == serial && matches!(live.state, State::Starting(_));
+        let place = job.live.iter().position(starts)?;
+        let Live { attempt, state, .. } = job.live.swap_remove(place);
+        match state {
+            State::Starting(starting) => Some((attempt, *starting)),
+            _ => None,
+        }
+    }
+
+    /// All that is to be written now, if it may be.
+    pub(super) fn batch(&mut self, now: Now) -> Option<Batch> {
+        let polls = self.polls;
+        let keeping = self.keeping.as_mut()?;
+        let waits = keeping.again.is_some_and(|(at, _)| at > now.elapsed);
+        if keeping.writing.is_some() || keeping.written_in == polls || waits || keeping.is_settled() {
+            return None;
+        }
+        let touched = std::mem::take(&mut keeping.touched);
+        keeping.gathered = Duration::ZERO;
+        let parting = std::mem::take(&mut keeping.parting);
+        let mut changes: Vec<(JobId, JobChange)> = Vec::new();
+        for id in &touched {
+            let Some(job) = self.get_mut(*id) else { continue };
+            changes.extend(job.change(now).map(|change| (*id, change)));
+        }
+        // What needs no record only kept its place.
+        let unkept = |table: &Self, about: &About| !table.is_kept(about.id);
+        let free: Vec<bool> =
+            self.keeping.iter().flat_map(|keeping| &keeping.starting).map(|about| unkept(self, about)).collect();
+        let keeping = self.keeping.as_mut()?;
+        for (about, free) in keeping.starting.iter_mut().zip(free) {
+            about.granted |= free || changes.is_empty();
+        }
+        if changes.is_empty() && parting.is_empty() {
+            return None;
+        }
+        let together = self.together(changes);
+        let sent = |(id, change): &(JobId, JobChange)| Sent {
+            id: *id,
+            record: change.record.clone(),
+            ended: change.ended.clone(),
+            parting: None,
+        };
+        let mut writing: Vec<Vec<Sent>> = together.iter().map(|change| change.iter().map(sent).collect()).collect();
+        let only = |change: Vec<(JobId, JobChange)>| Change { jobs: change.into_iter().map(|(_, change)| change).collect() };
+        let mut changes: Vec<Change> = together.into_iter().map(only).collect();
+        for Parting { id, mut kept, record } in parting {
+            let ended: Vec<RunRecord> = std::mem::take(&mut kept.ended).into();
+            let change =
+                JobChange { record: record.clone(), ended: ended.clone(), hold: Duration::ZERO, formerly: kept.formerly.clone() };
+            changes.push(Change { jobs: vec![change] });
+            writing.push(vec![Sent { id, record, ended, parting: Some(kept) }]);
+        }
+        let keeping = self.keeping.as_mut()?;
+        keeping.writing = Some(writing);
+        keeping.written_in = polls;
+        Some(Batch { node: keeping.node.clone(), changes })
+    }
+
+    /// Puts jobs into one change that are linked by chains, since the end of a run and those that it sets off belong together.
+    fn together(&self, changes: Vec<(JobId, JobChange)>) -> Vec<Vec<(JobId, JobChange)>> {
+        let mut place_of: HashMap<JobId, usize> = HashMap::new();
+        let mut together: Vec<Vec<(JobId, JobChange)>> = Vec::new();
+        for (id, change) in changes {
+            let place = place_of.get(&id).copied().unwrap_or_else(|| {
+                let place = together.len();
+                together.push(Vec::new());
+                let mut open = vec![id];
+                while let Some(id) = open.pop() {
+                    if place_of.insert(id, place).is_some() {
+                        continue;
+                    }
+                    let Some(job) = self.get(id) else { continue };
+                    let linked = job.followers.iter().chain(job.chain.iter().flat_map(|chain| &chain.upstreams));
+                    open.extend(linked.filter(|id| !place_of.contains_key(id)));
+                }
+                place
+            });
+            together[place].push((id, change));
+        }
+        together
+    }
+
+    /// Whether the store has not answered yet.
+    pub(super) fn is_writing(&self) -> bool {
+        self.keeping.as_ref().is_some_and(|keeping| keeping.writing.is_some() && keeping.answer.is_none())
+    }
+
+    /// The store has answered; the poll that goes on takes it in, or the next one.
+    pub(super) fn written(&mut self, answer: Result<Vec<Kept>, StoreError>) {
+        self.keeping.iter_mut().for_each(|keeping| keeping.answer = Some(answer.clone()));
+        self.news += u64::from(!self.is_polled_here());
+    }
+
+    /// Takes the record in that another process wrote: what that one ran is not run again.
+    pub(super) fn adopt(&mut self, id: JobId, record: Option<JobRecord>, now: Now) {
+        let Some(record) = record else { return self.touch(id) };
+        if let Some(job) = self.get_mut(id) {
+            job.adopt(record, now);
+        }
+        self.requeue(id);
+        self.remove_if_over(id);
+    }
+
+    /// Takes the store's answer in, if it has come. Gives the jobs whose record is another than was thought.
+    pub(super) fn take_answer(&mut self, now: Now) -> Vec<(JobId, Arc<str>)> {
+        let mut outdated = Vec::new();
+        let Some(keeping) = &mut self.keeping else { return outdated };
+        let Some((answer, writing)) = keeping.answer.take().zip(keeping.writing.take()) else { return outdated };
+        let answers = match answer {
+            Ok(answers) => answers,
+            Err(error) => {
+                self.write_failed(writing, error, now);
+                return outdated;
+            }
+        };
+        let recovered = self.keeping.as_mut().is_some_and(|keeping| keeping.again.take().is_some());
+        if recovered {
+            self.tell(|_| Event::StoreRecovered);
+        }
+        for (change, answer) in writing.into_iter().zip(answers) {
+            match answer {
+                Kept::Yes => change.into_iter().for_each(|sent| self.was_kept(sent)),
+                Kept::No { .. } => {
+                    for Sent { id, ended, .. } in change {
+                        self.not_started(id, None, now);
+                        let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { continue };
+                        kept.comes_back(ended);
+                        kept.touched = false;
+                        outdated.push((id, kept.name.clone()));
+                    }
+                }
+            }
+        }
+        outdated
+    }
+
+    fn was_kept(&mut self, sent: Sent) {
+        let Sent { id, mut record, .. } = sent;
+        record.version += 1;
+        if let Some(keeping) = &mut self.keeping {
+            keeping.starting.iter_mut().filter(|about| about.id == id).for_each(|about| about.granted = true);
+        }
+        if let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) {
+            kept.last = record;
+            kept.formerly = None;
+        }
+    }
+
+    /// Nothing was written: it is tried again later, and what was about to start goes by its policy.
+    fn write_failed(&mut self, writing: Vec<Vec<Sent>>, error: StoreError, now: Now) {
+        let Some(keeping) = &mut self.keeping else { return };
+        let wait = keeping.again.map_or(FIRST_WAIT, |(_, wait)| wait);
+        let again = now.elapsed.saturating_add(wait);
+        keeping.again = Some((again, wait.saturating_mul(2).min(MOST_WAIT)));
+        self.tell(|_| Event::StoreFailed { error, again: Duration::from_nanos(wait.unsigned_abs()) });
+        for Sent { id, record, ended, parting } in writing.into_iter().flatten() {
+            if let Some(mut kept) = parting {
+                kept.comes_back(ended);
+                self.part(Parting { id, kept, record });
+                continue;
+            }
+            let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { continue };
+            kept.comes_back(ended);
+            self.touch(id);
+            match self.without_store(id) {
+                WithoutStore::Hold => self.not_started(id, Some(again), now),
+                WithoutStore::Run => {
+                    let starting = self.keeping.iter_mut().flat_map(|keeping| &mut keeping.starting);
+                    starting.filter(|about| about.id == id).for_each(|about| about.granted = true);
+                }
+            }
+        }
+    }
+
+    /// Whether another job has a job's name already, and names tell jobs apart since there is a store.
+    pub(super) fn is_taken(&self, job: &Job<C>) -> bool {
+        self.keeping.as_ref().zip(job.name.as_ref()).is_some_and(|(keeping, name)| keeping.names.contains_key(name))
+    }
+
+    pub(super) fn is_named(&mut self, job: &Job<C>) {
+        if let Some((keeping, name)) = self.keeping.as_mut().zip(job.name.clone()) {
+            keeping.names.insert(name, job.id);
+        }
+    }
+
+    pub(super) fn named(&self, name: &str) -> Option<JobId> {
+        self.keeping.as_ref()?.names.get(name).copied()
+    }
+
+    /// What is kept of a job of this name that is gone, if that is not written yet.
+    pub(super) fn parted(&mut self, name: &str) -> Option<(Box<KeptJob>, JobRecord)> {
+        let parting = &mut self.keeping.as_mut()?.parting;
+        let place = parting.iter().position(|parting| &*parting.kept.name == name)?;
+        let Parting { kept, record, .. } = parting.swap_remove(place);
+        Some((kept, record))
+    }
+
+    /// What is to be kept of a job that goes.
+    pub(super) fn parting(&mut self, job: &mut Job<C>, now: Now) -> Option<Parting> {
+        if let Some((keeping, name)) = self.keeping.as_mut().zip(job.name.as_ref()) {
+            keeping.names.remove(name);
+            keeping.starting.retain(|about| about.id != job.id);
+        }
+        let mut record = job.record(now)?;
+        let kept = job.kept.take()?;
+        record.open.clear();
+        record.last_end = kept.last_end.map(from_nanos);
+        Some(Parting { id: job.id, kept, record })
+    }
+
+    pub(super) fn part(&mut self, parting: Parting) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.parting.push(parting);
+        }
+        self.news += 1;
+    }
+
+    /// What was about to start does not.
+    pub(super) fn none_starts(&mut self, now: Now) {
+        let about: Vec<JobId> = self.keeping.iter().flat_map(|keeping| &keeping.starting).map(|about| about.id).collect();
+        about.into_iter().for_each(|id| self.not_started(id, None, now));
+    }
+
+    /// What a job is to do while its store cannot be written.
+    pub(super) fn without_store(&self, id: JobId) -> WithoutStore {
+        let cut_off = self.get(id).and_then(|job| job.kept.as_ref()).map(|kept| kept.cut_off);
+        let usual = if cut_off == Some(CutOff::RunAgain) { WithoutStore::Run } else { WithoutStore::Hold };
+        self.keeping.as_ref().and_then(|keeping| keeping.without).unwrap_or(usual)
+    }
+
+    /// A job's runs that were about to start do not: all is as before, and it waits.
+    pub(super) fn not_started(&mut self, id: JobId, until: Option<i64>, now: Now) {
+        let Some(keeping) = &mut self.keeping else { return };
+        let mut mine = Vec::new();
+        keeping.starting.retain(|about| {
+            if about.id == id {
+                mine.push(about.serial);
+            }
+            about.id != id
+        });
+        for serial in mine.into_iter().rev() {
+            if let Some((attempt, starting)) = self.taken_from_start(id, serial) {
+                self.give_back(attempt.limits(), false, now.elapsed);
+                let Starting { origin, before, .. } = starting;
+                self.set_back(id, attempt, origin, before, now);
+            }
+        }
+        match until {
+            Some(until) => self.block(id, BlockedBy::Store, Some(until), None, now),
+            None => self.requeue(id),
+        }
+    }
+}
+
+/// A run that is about to start.
+struct About {
+    id: JobId,
+    serial: u64,
+    granted: bool,
+}
+
+/// Whether a run of a kept job can be gathered.
+pub(super) enum Gathering {
+    Open,
+    /// Something was written in this poll already, or is being written.
+    NextPoll,
+    /// The store cannot be written, until then.
+    Without(i64),
+}
+
+impl<C> Job<C> {
+    /// What is to be written of it, if it differs from its record.
+    fn change(&mut self, now: Now) -> Option<JobChange> {
+        let kept = self.kept.as_deref_mut()?;
+        kept.touched = false;
+        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.number == 0) {
+            waiting.number = kept.number();
+        }
+        let record = self.record(now)?;
+        let kept = self.kept.as_deref_mut()?;
+        if record == kept.last && kept.ended.is_empty() {
+            return None;
+        }
+        let (ended, formerly) = (std::mem::take(&mut kept.ended).into(), kept.formerly.clone());
+        Some(JobChange { record, ended, hold: Duration::ZERO, formerly })
+    }
+
+    fn record(&self, now: Now) -> Option<JobRecord> {
+        let kept = self.kept.as_deref()?;
+        let wall = |elapsed: i64| from_nanos(elapsed.saturating_add(now.ahead()));
+        let on_scale = |at: i64| from_nanos(self.plan.as_ref().map_or(at, |plan| plan.wall(at, now)));
+        let text = self.plan.as_ref().filter(|plan| !plan.has_callbacks()).map(|plan| plan.schedule.to_string());
+        let waiting = self.waiting.iter().filter_map(|waiting| waiting.record(&kept.name, now));
+        let mut open: Vec<RunRecord> = self.live.iter().map(|live| live.record(&kept.name, now)).chain(waiting).collect();
+        open.sort_by_key(|run| run.number);
+        Some(JobRecord {
+            name: kept.name.clone(),
+            version: kept.last.version,
+            schedule: text.unwrap_or_default(),
+            anchor: self.plan.as_ref().map_or(kept.last.anchor, |plan| on_scale(plan.registered)),
+            searched: on_scale(self.searched),
+            missed_until: (self.missed_until != i64::MIN).then(|| on_scale(self.missed_until)),
+            last_due: self.last_due.map(from_nanos),
+            last_start: self.last_start.map(wall),
+            last_end: kept.last_end.map(from_nanos),
+            failures: self.failures,
+            crashes: kept.crashes,
+            paused: self.paused,
+            runs_left: self.runs_left,
+            last_run: kept.last_run,
+            open,
+            held: None,
+        })
+    }
+}
+
+impl Live {
+    fn record(&self, name: &Arc<str>, now: Now) -> RunRecord {
+        let Attempt { view, after, started, took, error, .. } = &*self.attempt;
+        let wall = |elapsed: i64| from_nanos(elapsed.saturating_add(now.ahead()));
+        let state = match &self.state {
+            State::Again { again, .. } => RunState::Again { from: wall(*again) },
+            _ => RunState::Started { at: from_nanos(*started) },
+        };
+        let error = error.as_deref().map(str::to_owned);
+        RunRecord { state, took: *took, error, follows: follows(after.as_ref(), now), ..of_facts(&view.facts, name) }
+    }
+}
+
+impl Waiting {
+    fn record(&self, name: &Arc<str>, now: Now) -> Option<RunRecord> {
+        let from = from_nanos(self.ready.saturating_add(now.ahead()));
+        Some(RunRecord {
+            job: name.clone(),
+            number: self.number,
+            due: from_nanos(self.due.due),
+            first_missed: from_nanos(self.due.first),
+            folded: self.due.folded,
+            attempt: self.cut_off,
+            state: RunState::Waiting { from, by_hand: self.by_hand },
+            late: Duration::ZERO,
+            late_by: LateBy::Host,
+            took: Duration::ZERO,
+            error: None,
+            follows: follows(self.after.as_ref(), now),
+            value: None,
+        })
+    }
+}
+
+/// The record of a run, as far as it is known when it starts.
+fn of_facts(facts: &RunFacts, name: &Arc<str>) -> RunRecord {
+    RunRecord {
+        job: name.clone(),
+        number: facts.number,
+        due: facts.due,
+        first_missed: facts.first_missed,
+        folded: facts.folded,
+        attempt: facts.attempt,
+        state: RunState::Started { at: facts.due },
+        late: facts.late,
+        late_by: facts.late_by,
+        took: Duration::ZERO,
+        error: None,
+        follows: Vec::new(),
+        value: None,
+    }
+}
+
+fn follows(after: Option<&Followed>, now: Now) -> Vec<FollowedRun> {
+    let Some(after) = after else { return Vec::new() };
+    let ended = from_nanos(after.ended.saturating_add(now.ahead()));
+    let of = |run: &Arc<RunFacts>| FollowedRun {
+        job: run.name.clone().unwrap_or_default(),
+        number: run.number,
+        due: run.due,
+        attempt: run.attempt,
+        ended,
+    };
+    after.runs.iter().map(of).collect()
+}
+
+/// As much of a failure's text as is kept. It is the user's code that writes it, which may panic: not for under a lock.
+pub(super) fn text_of(kind: &FailureKind) -> String {
+    let mut text = caught(|| kind.to_string()).unwrap_or_else(|_| "an error whose text panics".to_owned());
+    if text.len() > LONGEST_ERROR {
+        let end = (0..=LONGEST_ERROR).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
