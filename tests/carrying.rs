@@ -1,5 +1,6 @@
 //! What outlives the process: jobs carry on from their records.
 
+mod disk;
 mod world;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use disk::Disk;
 use punctual::{
-    Batch, Done, Error, Event, HistoryQuery, JobRecord, Keep, ManualClock, MemoryStore, Missed, OnChange, RunEnd, RunRecord,
-    RunState, Scheduler, Store, StoreError, WithoutStore,
+    Batch, Done, Error, Event, HistoryQuery, ManualClock, MemoryStore, Missed, OnChange, RunEnd, RunRecord, RunState, Scheduler,
+    Store, StoreError, WithoutStore,
 };
 use world::{HOUR, MINUTE};
 
@@ -28,42 +30,6 @@ struct Life {
     broken: Arc<Mutex<Option<StoreError>>>,
 }
 
-/// The way to the disk, as long as the process lives.
-struct Disk {
-    store: MemoryStore,
-    alive: Arc<AtomicBool>,
-    broken: Arc<Mutex<Option<StoreError>>>,
-    writes: Arc<Mutex<usize>>,
-}
-
-impl Store for Disk {
-    fn load(&self, name: &str) -> Result<Option<JobRecord>, StoreError> {
-        self.store.load(name)
-    }
-    fn names(&self) -> Result<Vec<String>, StoreError> {
-        self.store.names()
-    }
-    fn write(&self, batch: Batch, done: Done) {
-        if !self.alive.load(Ordering::Relaxed) {
-            return;
-        }
-        *self.writes.lock().unwrap() += 1;
-        match self.broken.lock().unwrap().clone() {
-            Some(error) => done.with(Err(error)),
-            None => self.store.write(batch, done),
-        }
-    }
-    fn history(&self, query: &HistoryQuery) -> Result<Vec<RunRecord>, StoreError> {
-        self.store.history(query)
-    }
-    fn prune(&self, keep: &Keep, most: usize) -> Result<usize, StoreError> {
-        self.store.prune(keep, most)
-    }
-    fn purge(&self, name: &str) -> Result<bool, StoreError> {
-        self.store.purge(name)
-    }
-}
-
 impl Machine {
     fn new() -> Self {
         let clock = ManualClock::new("2026-03-01T12:00:00Z".parse().unwrap());
@@ -75,8 +41,22 @@ impl Machine {
     }
 
     fn boot_with(&self, without: Option<WithoutStore>) -> (Life, Arc<Mutex<usize>>) {
-        let (alive, broken, writes) = (Arc::new(AtomicBool::new(true)), Arc::default(), Arc::new(Mutex::new(0)));
-        let disk = Disk { store: self.store.clone(), alive: alive.clone(), broken: Arc::clone(&broken), writes: writes.clone() };
+        let alive = Arc::new(AtomicBool::new(true));
+        let broken: Arc<Mutex<Option<StoreError>>> = Arc::default();
+        let writes = Arc::new(Mutex::new(0));
+        let (lives, fails, count) = (alive.clone(), broken.clone(), writes.clone());
+        let way = move |store: &MemoryStore, batch: Batch, done: Done| {
+            // What a dead process writes does not reach the disk.
+            if !lives.load(Ordering::Relaxed) {
+                return;
+            }
+            *count.lock().unwrap() += 1;
+            match fails.lock().unwrap().clone() {
+                Some(error) => done.with(Err(error)),
+                None => store.write(batch, done),
+            }
+        };
+        let disk = Disk { store: self.store.clone(), way };
         let mut builder = Scheduler::builder().clock(self.clock.clone()).zone(chrono::Utc).store(disk);
         if let Some(without) = without {
             builder = builder.without_store(without);

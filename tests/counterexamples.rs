@@ -145,49 +145,26 @@ fn budget_with_slow_conditions_that_hold_but_a_limit_does_not() {
 }
 
 #[test]
-fn the_budget_counts_a_slow_retry_if() {
-    let world = World::built(|b| b.budget(Duration::from_millis(10)));
-    let clock = world.clock.clone();
-    world
-        .scheduler
-        .every(1)
-        .hour()
-        .retry(1)
-        .retry_if(move |_| {
+fn a_slow_retry_if_counts_to_the_budget_and_to_no_other_job() {
+    for budget in [Some(Duration::from_millis(10)), None] {
+        let world = World::built(|builder| match budget {
+            Some(budget) => builder.budget(budget),
+            None => builder,
+        });
+        let (clock, note) = (world.clock.clone(), world.note());
+        let slow = move |_: &_| {
             clock.advance(5 * SECOND);
             false
-        })
-        .do_(|| Err::<(), _>("x"))
-        .unwrap();
-    let note = world.note();
-    let _ =
-        world.scheduler.every(1).hour().timeout(SECOND).do_with(move |run| note(&format!("stop={}", run.should_stop()))).unwrap();
-    world.clock.advance(HOUR);
-    let tick = world.scheduler.run_pending();
-    assert_eq!(tick.ran(), 1, "the budget was spent by the first");
-}
-
-#[test]
-fn took_and_time_limit_leave_out_another_jobs_retry_if() {
-    let world = World::new();
-    let clock = world.clock.clone();
-    world
-        .scheduler
-        .every(1)
-        .hour()
-        .retry(1)
-        .retry_if(move |_| {
-            clock.advance(5 * SECOND);
-            false
-        })
-        .do_(|| Err::<(), _>("x"))
-        .unwrap();
-    let note = world.note();
-    let b =
-        world.scheduler.every(1).hour().timeout(SECOND).do_with(move |run| note(&format!("stop={}", run.should_stop()))).unwrap();
-    let noted = world.after(HOUR);
-    let last = b.last_run().unwrap();
-    assert_eq!((noted.as_str(), last.took), ("stop=false", Duration::ZERO));
+        };
+        world.scheduler.every(1).hour().retry(1).retry_if(slow).do_(|| Err::<(), _>("x")).unwrap();
+        let other = world.scheduler.every(1).hour().timeout(SECOND);
+        let other = other.do_with(move |run| note(&format!("stop={}", run.should_stop()))).unwrap();
+        world.clock.advance(HOUR);
+        let ran = world.scheduler.run_pending().ran();
+        let (noted, took) = (world.noted(), other.last_run().map(|last| last.took));
+        let expected = if budget.is_some() { (1, "", None) } else { (2, "stop=false", Some(Duration::ZERO)) };
+        assert_eq!((ran, noted.as_str(), took), expected, "{budget:?}");
+    }
 }
 
 #[test]

@@ -6,15 +6,17 @@
 //!
 //! `PUNCTUAL_CASES` and `PUNCTUAL_SEED` choose how many machines and which.
 
+mod disk;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use disk::Disk;
 use punctual::{
-    Batch, Done, Event, HistoryQuery, JobRecord, Keep, ManualClock, MemoryStore, RunEnd, RunRecord, RunState, RunView, Scheduler,
-    Store, StoreError,
+    Batch, Done, Event, HistoryQuery, ManualClock, MemoryStore, RunEnd, RunRecord, RunState, RunView, Scheduler, Store,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -41,44 +43,22 @@ impl Process {
     }
 }
 
-struct Disk {
-    store: MemoryStore,
-    process: Arc<Process>,
-}
-
-impl Store for Disk {
-    fn load(&self, name: &str) -> Result<Option<JobRecord>, StoreError> {
-        self.store.load(name)
-    }
-
-    fn names(&self) -> Result<Vec<String>, StoreError> {
-        self.store.names()
-    }
-
-    fn write(&self, batch: Batch, done: Done) {
-        if !self.process.is_alive() {
+/// The way to the disk, while the process lives.
+fn disk(store: &MemoryStore, process: &Arc<Process>) -> impl Store + use<> {
+    let (store, process) = (store.clone(), process.clone());
+    let way = move |store: &MemoryStore, batch: Batch, done: Done| {
+        if !process.is_alive() {
             return;
         }
-        if self.process.calls_left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.process.die();
-            if !self.process.reaches {
+        if process.calls_left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            process.die();
+            if !process.reaches {
                 return;
             }
         }
-        self.store.write(batch, done);
-    }
-
-    fn history(&self, query: &HistoryQuery) -> Result<Vec<RunRecord>, StoreError> {
-        self.store.history(query)
-    }
-
-    fn prune(&self, keep: &Keep, most: usize) -> Result<usize, StoreError> {
-        self.store.prune(keep, most)
-    }
-
-    fn purge(&self, name: &str) -> Result<bool, StoreError> {
-        self.store.purge(name)
-    }
+        store.write(batch, done);
+    };
+    Disk { store, way }
 }
 
 /// A job of the program.
@@ -138,7 +118,7 @@ impl Machine {
     fn live(&mut self) {
         let calls_left = AtomicU32::new(self.rng.u32(1..40));
         let process = Arc::new(Process { alive: AtomicBool::new(true), calls_left, reaches: self.rng.bool() });
-        let disk = Disk { store: self.store.clone(), process: process.clone() };
+        let disk = disk(&self.store, &process);
         let held: Arc<Mutex<Vec<punctual::Work>>> = Arc::default();
         let hold = held.clone();
         let executor = move |work| {
@@ -334,7 +314,7 @@ fn lives(seed: u64) -> Result<(), String> {
     }
     // The last life does what is left, and nothing befalls it.
     let process = Arc::new(Process { alive: AtomicBool::new(true), calls_left: AtomicU32::new(u32::MAX), reaches: true });
-    let disk = Disk { store: machine.store.clone(), process: process.clone() };
+    let disk = disk(&machine.store, &process);
     let calm = |work: punctual::Work| {
         work.run();
         Ok(())

@@ -1,9 +1,10 @@
 //! What is kept of jobs in a store, and how they carry on from there.
 //!
-//! A named job is kept, if its scheduler has a store. Whatever touches it only puts it on a list. Once in a poll, before the first
-//! of its runs starts, all that was touched is written in one batch: the runs that are about to start, those that have ended since, and what
-//! they set off. A run is called once its start is kept. So the poll first gathers what is due, up to what its budget is likely to hold, then
-//! writes, then calls; what ends is written by the next poll, for which the scheduler asks at once.
+//! A named job is kept, if its scheduler has a store. Whatever touches it only puts it on a list. Once in a poll, before the
+//! first of its runs starts, all that was touched is written in one batch: the runs that are about to start, those that have
+//! ended since, and what they set off. A run is called once its start is kept. So the poll first gathers what is due, up to what
+//! its budget is likely to hold, then writes, then calls; what ends is written by the next poll, for which the scheduler asks
+//! at once.
 //!
 //! A store may answer a write late. Until then the runs that it is asked for wait, and everything else goes on.
 

@@ -74,9 +74,7 @@ impl Limit {
             },
         }
     }
-}
 
-impl Limit {
     /// How many in its line come for it next, now or at an instant that is known.
     fn lets_on(&self, now: i64) -> usize {
         match self.allows {
