@@ -230,6 +230,28 @@ fn a_run_that_is_cut_off_is_told_and_goes_by_the_jobs_choice() {
 }
 
 #[test]
+fn a_run_that_is_run_again_counts_once() {
+    let machine = Machine::new();
+    for life in 0..5 {
+        let it = machine.boot();
+        let (note, alive) = (machine.note(), it.alive.clone());
+        let job = it.scheduler.every(1).hour().named("sync").times(2).at_least_once().do_with(move |run| {
+            note(format!("{}:{}", run.number(), run.attempt()));
+            // One life ends in the middle of the first run, two in the middle of the last one.
+            alive.store(![0, 2, 3].contains(&life), Ordering::Relaxed);
+        });
+        job.unwrap();
+        if [0, 2].contains(&life) {
+            machine.clock.advance(HOUR);
+        }
+        it.poll_or_die();
+        it.kill();
+        assert_eq!(machine.noted(), ["1:1", "1:2", "2:1", "2:2", "2:3"][life], "life {life}");
+    }
+    assert_eq!(machine.store.history(&HistoryQuery::default()).unwrap().len(), 2);
+}
+
+#[test]
 fn what_was_missed_while_off_is_made_up_for_as_after_a_stall() {
     let table = [
         (Missed::RunOnce, None, "5", 0),

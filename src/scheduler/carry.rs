@@ -197,7 +197,8 @@ impl<C> Job<C> {
                     let attempt = run.attempt;
                     told.push(Event::CutOff { id, name: name.clone(), due: run.due, attempt, started: at, again });
                     if again {
-                        // It is not at work, so what was missed meanwhile does not overlap with it.
+                        // It is not at work, so what was missed meanwhile does not overlap with it. It counts when it starts.
+                        self.runs_left = self.runs_left.map(|left| left.saturating_add(1));
                         let (ready, number, cut_off) = (now.elapsed, run.number, attempt);
                         self.waiting.push_back(Waiting { due, ready, by_hand: false, after, number, cut_off });
                     } else if let Some(kept) = self.kept.as_deref_mut() {
