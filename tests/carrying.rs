@@ -377,6 +377,24 @@ fn a_job_follows_each_success_once_though_the_process_ends_between() {
 }
 
 #[test]
+fn what_a_job_that_is_over_left_is_followed() {
+    let machine = Machine::new();
+    for life in 0..3 {
+        let it = machine.boot();
+        let alive = it.alive.clone();
+        let first = it.scheduler.every(1).hour().named("first").times(1).do_(machine.noting("first")).unwrap();
+        let second = it.scheduler.following(&first).named("second").delay(HOUR).do_(machine.noting("second")).unwrap();
+        machine.clock.advance(HOUR);
+        it.poll();
+        assert_eq!(machine.noted(), ["first", "second", ""][life], "life {life}");
+        assert_eq!(it.scheduler.len(), [1, 0, 0][life], "life {life}");
+        let last = second.last_run();
+        assert_eq!(last.is_some(), life == 1);
+        alive.store(false, Ordering::Relaxed);
+    }
+}
+
+#[test]
 fn a_job_that_ends_its_process_is_held_after_so_many_starts() {
     let machine = Machine::new();
     for life in 0..4 {

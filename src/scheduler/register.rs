@@ -175,8 +175,7 @@ impl<C: 'static, M> When<Registering<C, M>> {
         reserved.keep();
         shared.admit(entry, &options.limits)?;
         shared.tell(&told);
-        // It may have had its last run in an earlier process.
-        shared.with(|table| table.remove_if_over(id));
+        shared.with(|table| table.leaves_if_over(id));
         Ok(handle)
     }
 }
