@@ -346,6 +346,78 @@ fn a_retry_goes_on_counting_in_the_next_process() {
 }
 
 #[test]
+fn a_run_that_fails_as_all_is_shut_down_is_tried_again_in_the_next_process() {
+    for background in [false, true] {
+        let machine = Machine::new();
+        for life in 0..2 {
+            let it = machine.boot();
+            let note = machine.note();
+            let (begun, begins) = std::sync::mpsc::channel();
+            let job = it.scheduler.every(1).hour().named("sync").retry(1).backoff(punctual::Backoff::constant(MINUTE));
+            if background {
+                let job = job.background().do_with(move |run| {
+                    begun.send(()).unwrap();
+                    while life == 0 && !run.should_stop() {
+                        std::thread::yield_now();
+                    }
+                    note(run.attempt().to_string());
+                    if life == 0 { Err("told to stop") } else { Ok(()) }
+                });
+                job.unwrap();
+            } else {
+                let job = job.do_with(move |run| {
+                    note(run.attempt().to_string());
+                    run.scheduler().shutdown(Duration::ZERO);
+                    if life == 0 { Err("told to stop") } else { Ok(()) }
+                });
+                job.unwrap();
+            }
+            machine.clock.advance(if life == 0 { HOUR } else { MINUTE });
+            let _ = it.scheduler.run_pending();
+            if background {
+                begins.recv().unwrap();
+            }
+            assert!(it.scheduler.shutdown(Duration::from_secs(60)).is_empty());
+            drop(it);
+            assert_eq!(machine.noted(), ["1", "2"][life], "background: {background}, life {life}");
+        }
+        let history = machine.store.history(&HistoryQuery::default()).unwrap();
+        assert!(matches!(history[..], [RunRecord { attempt: 2, number: 1, .. }]), "{history:?}");
+    }
+}
+
+#[test]
+fn a_run_that_has_not_begun_as_all_is_shut_down_begins_in_the_next_process() {
+    let machine = Machine::new();
+    for life in 0..2 {
+        let handed: Arc<Mutex<Vec<punctual::Work>>> = Arc::default();
+        let held = handed.clone();
+        let executor = move |work| {
+            held.lock().unwrap().push(work);
+            Ok(())
+        };
+        let builder = Scheduler::builder().clock(machine.clock.clone()).zone(chrono::Utc).store(machine.store.clone());
+        let scheduler: Scheduler = builder.executor(executor).build();
+        let note = machine.note();
+        let job = scheduler.every(1).hour().named("sync").times(1).background();
+        job.do_with(move |run| note(format!("{}:{} due {}", run.number(), run.attempt(), run.due().format("%H")))).unwrap();
+        if life == 0 {
+            machine.clock.advance(HOUR);
+        }
+        let _ = scheduler.run_pending();
+        if life == 0 {
+            assert_eq!(scheduler.shutdown(Duration::ZERO).len(), 1);
+        }
+        // The pool takes it up, and sees that it is not wanted any more, or runs it.
+        let work = handed.lock().unwrap().pop();
+        work.unwrap().run();
+        let _ = scheduler.run_pending();
+        assert!(scheduler.shutdown(Duration::ZERO).is_empty());
+        assert_eq!(machine.noted(), ["", "1:1 due 13"][life], "life {life}");
+    }
+}
+
+#[test]
 fn a_job_follows_each_success_once_though_the_process_ends_between() {
     let machine = Machine::new();
     for life in 0..2 {

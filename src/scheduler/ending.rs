@@ -63,7 +63,8 @@ impl<C> Table<C> {
         wait: i64,
         ended: i64,
     ) -> Option<(Box<Attempt>, Failure)> {
-        if self.closed || self.get(id).is_none() {
+        // What is kept is tried again by the next process.
+        if self.get(id).is_none_or(|job| self.closed && job.kept.is_none()) {
             return Some((attempt, failure));
         }
         let facts = &attempt.view.facts;
@@ -78,8 +79,29 @@ impl<C> Table<C> {
         None
     }
 
+    /// A run that had not begun yet when all was shut down. What is kept waits for the next process; else the attempt comes back.
+    pub(super) fn not_begun(&mut self, attempt: Box<Attempt>) -> Option<Box<Attempt>> {
+        let (closed, ready) = (self.closed, self.here());
+        let facts = &attempt.view.facts;
+        let id = facts.id;
+        let Some(job) = self.get_mut(id).filter(|job| closed && facts.turn == 0 && job.kept.is_some()) else {
+            return Some(attempt);
+        };
+        let due = Due { due: to_nanos(&facts.due), first: to_nanos(&facts.first_missed), folded: facts.folded };
+        let (number, cut_off) = (facts.number, facts.attempt.saturating_sub(1));
+        job.waiting.push_front(Waiting { due, ready, by_hand: false, after: attempt.after.clone(), number, cut_off });
+        job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
+        if let Some(kept) = job.kept.as_deref_mut() {
+            kept.not_begun(facts);
+        }
+        self.after.attempts.push(attempt);
+        self.requeue(id);
+        None
+    }
+
     fn goes_on(&mut self, id: JobId, attempt: Box<Attempt>, state: State) {
-        if self.get(id).is_none_or(|job| self.closed && job.is_away()) {
+        let rests = |job: &Job<C>| matches!(state, State::Again { .. }) && job.kept.is_some();
+        if self.get(id).is_none_or(|job| self.closed && job.is_away() && !rests(job)) {
             // It was cancelled meanwhile, or all was shut down: there is no further turn.
             let ended = match state {
                 State::Yielded { again, .. } => again,

@@ -360,8 +360,15 @@ impl<'a, C: 'static> Poll<'a, C> {
             Some((how, ended, errand, Some(attempt)))
         });
         let Some((how, ended, errand, attempt)) = taken else { return };
+        let begun = errand.signals.began().is_some();
         drop_quietly(errand);
-        let Some(attempt) = attempt else { return drop_quietly(how) };
+        let Some(mut attempt) = attempt else { return drop_quietly(how) };
+        if let (How::Stopped, false) = (&how, begun) {
+            match self.shared().with(|table| table.not_begun(attempt)) {
+                None => return self.catch_up(),
+                Some(back) => attempt = back,
+            }
+        }
         let ending = match how {
             How::Called(called) => Ending::of(called),
             How::Panicked(message) => Ending::Failed(FailureKind::Panic(message)),
