@@ -1,10 +1,12 @@
 //! The program that is killed: fifty jobs of all kinds.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
+use punctual::rusqlite::{self, Transaction, TransactionBehavior};
 use punctual::{Backoff, Durability, JobHandle, Missed, Overlap, RunView, Scheduler, SqliteStore, Store};
 
 use crate::child::{self, Begun, Line, Log};
@@ -56,6 +58,8 @@ pub enum Work {
     Takes(u64),
     /// A row in a table of its own, in the file of the store.
     Row,
+    /// The same, in one transaction with the end of its run.
+    Shared,
 }
 
 impl Spec {
@@ -95,7 +99,9 @@ pub fn specs(story: u64) -> Vec<Spec> {
             11 | 12 => Spec { when: When::Every(20), all: true, again: number == 12, ..plain },
             13 => Spec { fails: true, retry: 3, again: true, ..spec },
             14 => Spec { panics: true, ..plain },
-            15..20 => Spec { when: When::Every(10), work: Work::Row, again: number % 2 == 0, ..plain },
+            15 | 16 => Spec { when: When::Every(10), work: Work::Row, again: number == 16, ..plain },
+            17..20 => Spec { when: When::Every(number as u64), work: Work::Shared, again: number != 17, ..plain },
+            20 => Spec { when: When::Follows(19, 0), ..plain },
             _ if rng.u8(0..5) == 0 => {
                 Spec { when: When::Follows(rng.usize(0..number), *rng.choice(&[0, 0, 3]).expect("one")), ..spec }
             }
@@ -152,7 +158,7 @@ pub fn live() {
     };
     let mut jobs: Vec<JobHandle> = Vec::new();
     for spec in &specs {
-        let job = register(&scheduler, spec, &jobs, &log, &path);
+        let job = register(&scheduler, spec, &jobs, &log, (&path, &store));
         jobs.push(job.expect("it is registered"));
     }
     let mut polls = 0;
@@ -184,7 +190,7 @@ fn register(
     spec: &Spec,
     before: &[JobHandle],
     log: &Arc<Log>,
-    path: &Path,
+    (path, store): (&Path, &SqliteStore),
 ) -> Result<JobHandle, punctual::Error> {
     macro_rules! said {
         ($job:expr) => {{
@@ -221,7 +227,11 @@ fn register(
     match spec.place {
         Place::Background => job.background().do_with(move |run| work.whole(run, None)),
         Place::OnPoll => {
-            let rows = (spec.work == Work::Row).then(|| Rows::open(path));
+            let rows = match spec.work {
+                Work::Row => Some(Rows::open(path, None)),
+                Work::Shared => Some(Rows::open(path, Some(store.clone()))),
+                Work::None | Work::Takes(_) => None,
+            };
             job.do_with(move |run| work.whole(run, rows.as_ref()))
         }
         Place::InSteps => job.do_steps(move |run| {
@@ -263,7 +273,7 @@ impl Working {
         match self.spec.work {
             Work::None => {}
             Work::Takes(time) => std::thread::sleep(Duration::from_micros(time)),
-            Work::Row => rows.into_iter().for_each(|rows| rows.insert(run)),
+            Work::Row | Work::Shared => rows.into_iter().for_each(|rows| rows.insert(run)),
         }
     }
 
@@ -279,30 +289,41 @@ impl Working {
     }
 }
 
-/// A table of the program's own, in the file of the store.
-struct Rows(rusqlite::Connection);
+/// A table of the program's own, in the file of the store. With the store, a run that inserts its row is done with that.
+struct Rows(rusqlite::Connection, Option<SqliteStore>);
 
 impl Rows {
-    fn open(path: &Path) -> Rows {
+    fn open(path: &Path, store: Option<SqliteStore>) -> Rows {
         let connection = rusqlite::Connection::open(path).expect("it opens");
         connection.busy_timeout(Duration::from_secs(10)).expect("it waits");
         connection
-            .execute_batch("CREATE TABLE IF NOT EXISTS rows (job TEXT NOT NULL, number INTEGER NOT NULL)")
+            .execute_batch(
+                "CREATE TABLE IF NOT EXISTS rows (job TEXT NOT NULL, number INTEGER NOT NULL, attempt INTEGER NOT NULL)",
+            )
             .expect("a table");
-        Rows(connection)
+        Rows(connection, store)
     }
 
     fn insert(&self, run: &RunView) {
-        let transaction = self.0.unchecked_transaction().expect("it begins");
-        transaction.execute("INSERT INTO rows VALUES (?, ?)", (run.name(), run.number() as i64)).expect("it inserts");
+        let Rows(connection, store) = self;
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate).expect("it begins");
+        let row = (run.name(), run.number() as i64, run.attempt());
+        transaction.execute("INSERT INTO rows VALUES (?, ?, ?)", row).expect("it inserts");
+        if let Some(store) = store {
+            store.complete(&transaction, run.facts()).expect("it is its run");
+        }
         transaction.commit().expect("it commits");
     }
 }
 
-/// How many rows there are for each run.
-pub fn rows(path: &Path) -> rusqlite::Result<Vec<(String, u64, u64)>> {
+/// For each run that inserted rows, in which attempts.
+pub fn rows(path: &Path) -> rusqlite::Result<HashMap<(String, u64), Vec<u32>>> {
     let connection = rusqlite::Connection::open(path)?;
-    let mut statement = connection.prepare("SELECT job, number, count(*) FROM rows GROUP BY job, number")?;
-    let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64)))?;
-    rows.collect()
+    let mut statement = connection.prepare("SELECT job, number, attempt FROM rows")?;
+    let mut found: HashMap<_, Vec<u32>> = HashMap::new();
+    let mut rows = statement.query(())?;
+    while let Some(row) = rows.next()? {
+        found.entry((row.get(0)?, row.get::<_, i64>(1)? as u64)).or_default().push(row.get(2)?);
+    }
+    Ok(found)
 }
