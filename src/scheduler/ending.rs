@@ -166,7 +166,9 @@ impl<C> Table<C> {
             self.record_of_departed(id, last, &attempt, ended_wall);
             return self.after.attempts.push(attempt);
         };
-        if let Some(kept) = job.kept.as_deref_mut() {
+        // What another process has taken over is for that one to tell.
+        let lost = attempt.view.is_lost();
+        if let Some(kept) = job.kept.as_deref_mut().filter(|_| !lost) {
             kept.has_ended(&attempt, end, ended_wall, now);
         }
         job.signals.reset();
@@ -197,7 +199,7 @@ impl<C> Table<C> {
         let pauses = bad && attempt.rules.as_ref().and_then(|rules| rules.pause_after).is_some_and(|most| failures >= most);
         let goes_on = counts_anew || !job.waiting.is_empty() || !job.live.is_empty() || attempt.rules.is_some();
         let goes_on = goes_on || job.plan.as_ref().is_some_and(|plan| matches!(plan.missed, Missed::RunAll { .. }));
-        if !job.followers.is_empty() {
+        if !job.followers.is_empty() && !lost {
             let followers = std::mem::take(&mut job.followers);
             let mut effect = Effect {
                 end,
@@ -242,7 +244,7 @@ impl<C> Table<C> {
         let Some(place) = self.departed.iter().position(|departed| departed.id == id) else { return };
         let Departed { mut stats, epitaph, parting, .. } = self.departed.swap_remove(place);
         stats.count(&last);
-        if let Some(mut parting) = parting {
+        if let Some(mut parting) = parting.filter(|_| !attempt.view.is_lost()) {
             parting.has_ended(attempt, last.end, ended, self.watch.last());
             self.part(parting);
         }

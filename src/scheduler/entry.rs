@@ -225,6 +225,8 @@ pub(super) enum BlockedBy {
     Window,
     Spacing,
     Store,
+    /// Another process holds it.
+    Elsewhere,
     /// With its place in that line.
     Limit(LimitId, Rank),
 }
@@ -248,7 +250,7 @@ impl BlockedBy {
         match self {
             BlockedBy::Limit(super::limits::ROOM, _) => LateBy::Pool,
             BlockedBy::Limit(..) => LateBy::Limit,
-            BlockedBy::Store => LateBy::Store,
+            BlockedBy::Store | BlockedBy::Elsewhere => LateBy::Store,
             _ => LateBy::Rules,
         }
     }
@@ -259,6 +261,7 @@ impl BlockedBy {
             BlockedBy::Window => Blocked::Window,
             BlockedBy::Spacing => Blocked::Spacing,
             BlockedBy::Store => Blocked::Store,
+            BlockedBy::Elsewhere => Blocked::Elsewhere,
             BlockedBy::Limit(super::limits::ROOM, _) => Blocked::PoolFull,
             BlockedBy::Limit(id, _) => Blocked::Limit(limit_name(id)),
         }
@@ -300,6 +303,11 @@ impl<C> Job<C> {
             signals: Arc::default(),
             kept: None,
         }
+    }
+
+    /// Whether another process holds it.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.block.as_ref().is_some_and(|block| block.by == BlockedBy::Elsewhere)
     }
 
     /// How many of its runs go on.
