@@ -14,8 +14,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use disk::Disk;
 use punctual::{
-    Backoff, Batch, Blocked, Done, Event, HistoryQuery, JobHandle, ManualClock, MemoryStore, RunEnd, RunRecord, RunState, RunView,
-    Scheduler, SchedulerBuilder, Store, StoreError, Why, WithoutStore, Work,
+    Backoff, Batch, Blocked, Done, Event, HistoryQuery, JobHandle, ManualClock, MemoryStore, RunEnd, RunRecord, RunState,
+    RunView, Scheduler, SchedulerBuilder, Store, StoreError, Why, WithoutStore, Work,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,7 +106,12 @@ impl Pair {
         let noted = self.noted.clone();
         move |run: &RunView| {
             let due = run.due().format("%H:%M:%S");
-            noted.lock().unwrap().push(format!("{who}: {} {due} #{} attempt {}", run.name().unwrap(), run.number(), run.attempt()));
+            noted.lock().unwrap().push(format!(
+                "{who}: {} {due} #{} attempt {}",
+                run.name().unwrap(),
+                run.number(),
+                run.attempt()
+            ));
         }
     }
 
@@ -178,7 +183,8 @@ fn the_jobs_of_a_dead_process_are_taken_over_when_its_lease_has_run_out() {
         let pair = Pair::new();
         for (process, who) in [(&pair.one, "one"), (&pair.other, "other")] {
             let note = pair.note(who);
-            let job = process.scheduler.every(1).hour().starting_at(punctual::Clock::wall(&pair.clock) + 10 * SECOND).named("tick");
+            let job =
+                process.scheduler.every(1).hour().starting_at(punctual::Clock::wall(&pair.clock) + 10 * SECOND).named("tick");
             let job = if again { job.at_least_once() } else { job.at_most_once() };
             job.background().do_with(note).unwrap();
             process.poll();
@@ -212,7 +218,10 @@ fn the_jobs_of_a_dead_process_are_taken_over_when_its_lease_has_run_out() {
         pair.noted();
         pair.one.settle();
         let told = pair.one.told();
-        assert_eq!(told, ["tick: another process took it over during the run due 2026-03-01 12:00:10 UTC, which counts for nothing"]);
+        assert_eq!(
+            told,
+            ["tick: another process took it over during the run due 2026-03-01 12:00:10 UTC, which counts for nothing"]
+        );
         assert_eq!(pair.history("tick"), runs);
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ending::End;
 use super::entry::{Attempt, Chain, Followed, Job, Live, On, State, Waiting};
 use super::keep::KeptJob;
 use super::plan::{Plan, Scale};
 use super::run::Value;
-use super::table::is_wrong_before;
+use super::table::{Table, is_wrong_before};
 use super::{Shared, register};
 use crate::clock::Now;
 use crate::error::Error;
@@ -199,12 +200,7 @@ impl<C> Job<C> {
     }
 
     /// Takes up the runs of a process that has ended or is taken for dead.
-    pub(super) fn carry_on_runs(
-        &mut self,
-        record: &JobRecord,
-        named: &dyn Fn(&str) -> Option<JobId>,
-        now: Now,
-    ) -> Vec<Event> {
+    pub(super) fn carry_on_runs(&mut self, record: &JobRecord, named: &dyn Fn(&str) -> Option<JobId>, now: Now) -> Vec<Event> {
         let mut told = Vec::new();
         let (id, name) = (self.id, self.name.clone());
         let elapsed = |at: &chrono::DateTime<chrono::Utc>| to_nanos(at).saturating_sub(now.ahead());
@@ -241,7 +237,9 @@ impl<C> Job<C> {
                         kept.was_left(run, at, now);
                     }
                 }
-                RunState::Ended { .. } | RunState::CutOff { .. } => {}
+                // It had said itself that it was done, and its process ended before that could be taken in.
+                RunState::Ended { .. } => self.kept.iter_mut().for_each(|kept| kept.done.push(run.clone())),
+                RunState::CutOff { .. } => {}
             }
         }
         if let Some(kept) = self.kept.as_deref_mut().filter(|_| crashed) {
@@ -258,10 +256,19 @@ impl<C> Job<C> {
 
     /// An attempt failed in an earlier process, and the next one is to come.
     fn tried_again(&mut self, run: &RunRecord, kind: FailureKind, again: i64, after: Option<Followed>, now: Now) {
-        let (id, name) = (self.id, self.name.clone());
+        let failure = Failure { id: self.id, name: self.name.clone(), due: run.due, attempt: run.attempt.max(1), kind };
+        let attempt = Box::new(self.attempt_of(run, after, now));
+        // Serials of the table begin at one.
+        let serial = 0;
+        let state = State::Again { again, failure: Box::new(failure) };
+        self.live.push(Live { serial, attempt, state });
+    }
+
+    /// The last attempt at a run of an earlier process.
+    pub(super) fn attempt_of(&self, run: &RunRecord, after: Option<Followed>, now: Now) -> Attempt {
         let facts = RunFacts {
-            id,
-            name: name.clone(),
+            id: self.id,
+            name: self.name.clone(),
             due: run.due,
             first_missed: run.first_missed,
             late: run.late,
@@ -273,15 +280,31 @@ impl<C> Job<C> {
             turn: 0,
             follows: after.as_ref().map(|after| after.runs.clone()).unwrap_or_default(),
         };
-        let failure = Failure { id, name, due: run.due, attempt: facts.attempt, kind };
         let claim = self.kept.as_ref().map(|kept| kept.claim.clone());
         let view = RunView { facts, signals: self.signals.clone(), limit: None, claim };
         let (rules, error) = (self.rules.clone(), run.error.clone().map(Into::into));
-        let attempt = Attempt { view, after, started: now.wall, took: Duration::ZERO, ends: None, rules, error };
-        // Serials of the table begin at one.
-        let serial = 0;
-        let state = State::Again { again, failure: Box::new(failure) };
-        self.live.push(Live { serial, attempt: Box::new(attempt), state });
+        Attempt { view, after, started: now.wall, took: Duration::ZERO, ends: None, rules, error }
+    }
+}
+
+impl<C> Table<C> {
+    /// Takes the runs of earlier processes as ended that had said so themselves: now that those are there that follow.
+    pub(super) fn take_as_ended(&mut self, now: Now) {
+        let jobs = self.keeping.as_mut().map_or(Vec::new(), |keeping| std::mem::take(&mut keeping.done));
+        for id in jobs {
+            let done =
+                self.get_mut(id).and_then(|job| job.kept.as_mut()).map_or(Vec::new(), |kept| std::mem::take(&mut kept.done));
+            for run in done {
+                let RunState::Ended { started, at, end } = run.state else { continue };
+                let Some(job) = self.get(id) else { break };
+                let mut attempt = Box::new(job.attempt_of(&run, None, now));
+                attempt.started = started.as_ref().map_or(attempt.started, to_nanos);
+                attempt.took = (at - from_nanos(attempt.started)).to_std().unwrap_or_default();
+                let ended = to_nanos(&at).saturating_sub(now.ahead()).min(now.elapsed);
+                // Of its result only that there was one is known.
+                self.finish(End { attempt, end, value: Some(Arc::new(())), failure: None, cancels: false, ended });
+            }
+        }
     }
 }
 

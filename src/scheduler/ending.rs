@@ -262,6 +262,12 @@ impl<C> Table<C> {
         if value.is_none() && !linked {
             return;
         }
+        // Of a run of an earlier process the result is not known.
+        let is_lost = |value: &Value| chain.on == On::Success && !chain.is_unit && chain.all.is_none() && value.is::<()>();
+        if value.as_ref().is_some_and(is_lost) {
+            let due = to_nanos(&effect.facts.due);
+            return self.dropped(id, 1, due, due, DropReason::ResultLost);
+        }
         let mut followed = Followed { runs: vec![effect.facts.clone()], value, ended: effect.ended };
         let within = chain.within;
         let set = chain.all.as_mut().map(|all| all.take(upstream, followed.clone(), within));

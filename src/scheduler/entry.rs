@@ -459,7 +459,8 @@ impl<C> Job<C> {
 
     /// Whether no further run can come.
     pub(super) fn is_over(&self) -> bool {
-        if self.busy() > 0 {
+        let has_done = self.kept.as_ref().is_some_and(|kept| !kept.done.is_empty());
+        if self.busy() > 0 || has_done {
             return false;
         }
         let used_up = self.runs_left == Some(0);

@@ -52,6 +52,8 @@ pub(super) struct Keeping {
     names: HashMap<Arc<str>, JobId>,
     /// Jobs that are gone and whose last record is not written.
     parting: Vec<Parting>,
+    /// Jobs of which runs of an earlier process are to be taken as ended.
+    pub(super) done: Vec<JobId>,
     /// Jobs that may differ from their record.
     touched: Vec<JobId>,
     /// Runs that are about to start, in their order.
@@ -86,6 +88,7 @@ impl Keeping {
             node,
             names: HashMap::new(),
             parting: Vec::new(),
+            done: Vec::new(),
             touched: Vec::new(),
             starting: VecDeque::new(),
             gathered: Duration::ZERO,
@@ -164,6 +167,8 @@ pub(super) struct KeptJob {
     last: JobRecord,
     /// Runs that have ended and are not yet written.
     pub(super) ended: VecDeque<RunRecord>,
+    /// Runs of an earlier process that were done, which nobody here knows of yet.
+    pub(super) done: Vec<RunRecord>,
     last_run: u64,
     last_end: Option<i64>,
     pub(super) crashes: u32,
@@ -192,6 +197,7 @@ impl KeptJob {
             name,
             formerly,
             ended: VecDeque::new(),
+            done: Vec::new(),
             last_run: last.last_run,
             last_end: last.last_end.as_ref().map(to_nanos),
             crashes: last.crashes,
@@ -299,7 +305,7 @@ impl<C> Table<C> {
         let may_write = keeping.writing.is_none() && keeping.again.as_ref().is_none_or(|again| again.at <= now.elapsed);
         let renews = keeping.renews_at().is_some_and(|at| at <= now.elapsed);
         let starts = keeping.starting.iter().any(|starting| starting.granted) && !self.paused && !self.closed;
-        keeping.answer.is_some() || starts || may_write && (renews || !keeping.is_settled())
+        keeping.answer.is_some() || !keeping.done.is_empty() || starts || may_write && (renews || !keeping.is_settled())
     }
 
     /// When something is written though nothing has happened, in elapsed time: after a write that failed, or to prolong a hold.
@@ -584,6 +590,12 @@ impl<C> Table<C> {
         if let Some((keeping, name)) = self.keeping.as_mut().zip(job.name.clone()) {
             keeping.names.insert(name, job.id);
         }
+    }
+
+    /// Runs of earlier processes of a job, that have ended, are taken in by the next poll.
+    pub(super) fn has_done(&mut self, id: JobId) {
+        let any = self.get(id).and_then(|job| job.kept.as_ref()).is_some_and(|kept| !kept.done.is_empty());
+        self.keeping.iter_mut().filter(|_| any).for_each(|keeping| keeping.done.push(id));
     }
 
     pub(super) fn named(&self, name: &str) -> Option<JobId> {

@@ -178,6 +178,7 @@ impl<C> Table<C> {
         let named = |name: &str| followed.iter().find(|(known, _)| **known == *name).and_then(|(_, id)| *id);
         let told = self.get_mut(id).map_or(Vec::new(), |job| job.carry_on_runs(&orphans, &named, now));
         told.into_iter().for_each(|event| self.tell(|_| event));
+        self.has_done(id);
         match elsewhere {
             Some(until) => self.stand_by(id, until),
             None => {
@@ -196,7 +197,7 @@ impl<C> Table<C> {
         // With a further attempt, or waiting for one, it is another process's.
         let goes_on = |number: u64, attempt: u32| {
             let open = open(number).filter(|run| run.attempt <= attempt);
-            open.is_some_and(|run| matches!(run.state, RunState::Started { .. } | RunState::Again { .. }))
+            open.is_some_and(|run| !matches!(run.state, RunState::Waiting { .. } | RunState::CutOff { .. }))
         };
         // What waits without a number is written nowhere: occurrences are searched for anew from where the record has come to.
         let waits = |waiting: &Waiting| match waiting.number {

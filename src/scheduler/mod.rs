@@ -292,7 +292,8 @@ impl<C: 'static> SchedulerBuilder<C> {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let watch = Watch::new(&*clock);
         let lease = self.lease.filter(|_| self.store.is_some());
-        let keeping = self.store.as_ref().map(|_| Box::new(Keeping::new(lease::node(watch.last().wall), self.without_store, lease)));
+        let keeping =
+            self.store.as_ref().map(|_| Box::new(Keeping::new(lease::node(watch.last().wall), self.without_store, lease)));
         Scheduler(Arc::new(Shared {
             clock,
             zone: self.zone,

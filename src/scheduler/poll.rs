@@ -248,6 +248,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         let told = shared.with(|table| {
             table.poll_at = now.elapsed;
             table.let_on_by(now);
+            table.take_as_ended(now);
             let gap = now.elapsed.saturating_sub(table.polled);
             table.polled = now.elapsed;
             let late = table.until_due(now).map_or(0, i64::saturating_neg).min(gap);
