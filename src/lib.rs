@@ -80,7 +80,7 @@ pub use store::{
     RunRecord, RunState, Store, StoreError,
 };
 #[cfg(feature = "sqlite")]
-pub use store::{Durability, SqliteOptions, SqliteStore};
+pub use store::{Durability, SqliteOptions, SqliteStore, rusqlite};
 
 /// Compile-time promises.
 const _: () = {
