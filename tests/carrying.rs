@@ -10,8 +10,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use disk::Disk;
 use punctual::{
-    Batch, Done, Error, Event, HistoryQuery, ManualClock, MemoryStore, Missed, OnChange, RunEnd, RunRecord, RunState, Scheduler,
-    Store, StoreError, WithoutStore,
+    Batch, Change, Done, Error, Event, HistoryQuery, JobChange, Kept, ManualClock, MemoryStore, Missed, OnChange, RunEnd,
+    RunRecord, RunState, Scheduler, Store, StoreError, WithoutStore,
 };
 use world::{HOUR, MINUTE};
 
@@ -463,6 +463,47 @@ fn what_a_job_that_is_over_left_is_followed() {
         let last = second.last_run();
         assert_eq!(last.is_some(), life == 1);
         alive.store(false, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_run_that_had_said_it_was_done_is_not_cut_off_and_is_followed() {
+    let machine = Machine::new();
+    for life in 0..2 {
+        let it = machine.boot();
+        let (alive, mut note) = (it.alive.clone(), machine.noting("first"));
+        let first = it.scheduler.every(6).hours().named("first").times(1).at_least_once().do_(move || {
+            note();
+            alive.store(false, Ordering::Relaxed);
+            Ok::<i32, String>(7)
+        });
+        let Ok(first) = first else { panic!("life {life}") };
+        let mut ended = machine.noting("ended");
+        it.scheduler.following(&first).on_end().named("ended").do_with(move |_, _| ended()).unwrap();
+        let (mut second, name) = (machine.noting("second"), "second");
+        it.scheduler.following(&first).named(name).do_with(move |_, _: &i32| second()).unwrap();
+        if life == 0 {
+            machine.clock.advance(6 * HOUR);
+            it.poll_or_die();
+            assert_eq!(machine.noted(), "first");
+            // As a store does whose transaction the job has used.
+            let mut record = machine.store.load("first").unwrap().unwrap();
+            let at = record.open[0].due + TimeDelta::seconds(1);
+            record.open[0].state = RunState::Ended { started: Some(record.open[0].due), at, end: RunEnd::Done };
+            let change = JobChange { record, ended: Vec::new(), hold: Duration::ZERO, formerly: None };
+            let batch = Batch { node: "a job".into(), changes: vec![Change { jobs: vec![change] }] };
+            machine.store.write(batch, Done::new(|answer| assert_eq!(answer, Ok(vec![Kept::Yes]))));
+        } else {
+            it.poll();
+            // Its value is not known any more.
+            assert_eq!(machine.noted(), "ended");
+            let told = machine.told();
+            assert!(told.contains("second: 1 dropped since"), "{told}");
+            assert!(!told.contains("the process ended in attempt"), "{told}");
+            assert_eq!(first.snapshot(), None);
+            let runs = machine.store.history(&HistoryQuery { job: Some("first".into()), ..HistoryQuery::default() }).unwrap();
+            assert!(matches!(&runs[..], [run] if matches!(run.state, RunState::Ended { end: RunEnd::Done, .. })), "{runs:?}");
+        }
     }
 }
 

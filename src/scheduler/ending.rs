@@ -92,7 +92,7 @@ impl<C> Table<C> {
         job.waiting.push_front(Waiting { due, ready, by_hand: false, after: attempt.after.clone(), number, cut_off });
         job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
         if let Some(kept) = job.kept.as_deref_mut() {
-            kept.not_begun(facts);
+            kept.not_begun(facts, false);
         }
         self.after.attempts.push(attempt);
         self.requeue(id);
@@ -188,7 +188,9 @@ impl<C> Table<C> {
             self.record_of_departed(id, last, &attempt, ended_wall);
             return self.after.attempts.push(attempt);
         };
-        if let Some(kept) = job.kept.as_deref_mut() {
+        // What another process has taken over is for that one to tell.
+        let lost = attempt.view.is_lost();
+        if let Some(kept) = job.kept.as_deref_mut().filter(|_| !lost) {
             kept.has_ended(&attempt, end, ended_wall, now);
         }
         job.signals.reset();
@@ -219,7 +221,7 @@ impl<C> Table<C> {
         let pauses = bad && attempt.rules.as_ref().and_then(|rules| rules.pause_after).is_some_and(|most| failures >= most);
         let goes_on = counts_anew || !job.waiting.is_empty() || !job.live.is_empty() || attempt.rules.is_some();
         let goes_on = goes_on || job.plan.as_ref().is_some_and(|plan| matches!(plan.missed, Missed::RunAll { .. }));
-        if !job.followers.is_empty() {
+        if !job.followers.is_empty() && !lost {
             let followers = std::mem::take(&mut job.followers);
             let mut effect = Effect {
                 end,
@@ -264,7 +266,7 @@ impl<C> Table<C> {
         let Some(place) = self.departed.iter().position(|departed| departed.id == id) else { return };
         let Departed { mut stats, epitaph, parting, .. } = self.departed.swap_remove(place);
         stats.count(&last);
-        if let Some(mut parting) = parting {
+        if let Some(mut parting) = parting.filter(|_| !attempt.view.is_lost()) {
             parting.has_ended(attempt, last.end, ended, self.watch.last());
             self.part(parting);
         }
@@ -281,6 +283,12 @@ impl<C> Table<C> {
         let value = if linked { None } else { effect.value_for(chain.on) };
         if value.is_none() && !linked {
             return;
+        }
+        // Of a run of an earlier process the result is not known.
+        let is_lost = |value: &Value| chain.on == On::Success && !chain.is_unit && chain.all.is_none() && value.is::<()>();
+        if value.as_ref().is_some_and(is_lost) {
+            let due = to_nanos(&effect.facts.due);
+            return self.dropped(id, 1, due, due, DropReason::ResultLost);
         }
         let mut followed = Followed { runs: vec![effect.facts.clone()], value, ended: effect.ended };
         let within = chain.within;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::away::Launcher;
 use super::entry::{Attempt, BlockedBy, Body, Condition, Followed, Inline, Job, Live, State, Waiting};
 use super::keep::Gathering;
+use super::lease::READ_AGAIN;
 use super::limits::{LimitId, ROOM};
 use super::plan::Plan;
 use super::run::Value;
@@ -73,6 +74,11 @@ pub(super) enum Step<C> {
     },
     /// What is to be written to the store, before runs start whose start it is.
     Write(Batch),
+    /// Another process's hold on it has run out: its record is to be read.
+    Read {
+        id: JobId,
+        name: Arc<str>,
+    },
     /// Its condition, likewise.
     AskCondition {
         id: JobId,
@@ -216,6 +222,10 @@ impl<C> Table<C> {
         let block = job.block.as_ref();
         if !block.is_some_and(|block| comes(block.elapsed, now.elapsed) || comes(block.wall, now.wall)) {
             return self.look(id, moment);
+        }
+        if let Some(name) = job.kept.as_ref().filter(|_| job.is_elsewhere()).map(|kept| kept.name.clone()) {
+            self.stand_by(id, moment.elapsed().saturating_add(READ_AGAIN));
+            return Some(Step::Read { id, name });
         }
         let lines = self.unblock(id);
         let step = self.look(id, moment);
@@ -553,6 +563,10 @@ impl<C> Table<C> {
                     self.hold(id);
                     return Gate::Shut;
                 }
+                Gathering::Soon(until) => {
+                    self.block(id, BlockedBy::Store, Some(until), None, now);
+                    return Gate::Shut;
+                }
                 Gathering::Without(until) => {
                     if self.without_store(id) == WithoutStore::Hold {
                         self.block(id, BlockedBy::Store, Some(until), None, now);
@@ -639,6 +653,7 @@ impl<C> Table<C> {
         });
         let job = self.get_mut(id)?;
         let kept = job.kept.as_deref_mut();
+        let claim = kept.as_ref().map(|kept| kept.claim.clone());
         let (number, previous_was_cut_off) = kept.map_or((0, false), |kept| kept.next_run(number));
         let instant = from_nanos(due.due);
         let facts = RunFacts {
@@ -655,7 +670,7 @@ impl<C> Table<C> {
             turn: 0,
             follows: after.as_ref().map(|after| after.runs.clone()).unwrap_or_default(),
         };
-        let view = RunView { facts, signals: job.signals.clone(), limit: None };
+        let view = RunView { facts, signals: job.signals.clone(), limit: None, claim };
         let (started, took, rules) = (moment.wall(), Duration::ZERO, job.rules.clone());
         Some(Box::new(Attempt { view, after, started, took, ends: None, rules, error: None }))
     }
@@ -851,7 +866,12 @@ impl<C> Table<C> {
             job.missed_until = before.missed_until;
         }
         if let Some(kept) = job.kept.as_deref_mut() {
-            kept.not_begun(&attempt.view.facts);
+            let is_new = match &origin {
+                Origin::Occurrence { .. } => true,
+                Origin::Waiting(waiting) => waiting.number == 0,
+                Origin::Attempt(..) | Origin::Turn => false,
+            };
+            kept.not_begun(&attempt.view.facts, is_new);
         }
         match origin {
             Origin::Occurrence { due, last_due, edition } => {

@@ -294,6 +294,7 @@ impl<C> Table<C> {
         }
         self.tell(|_| Event::Registered { id, name });
         self.touch(id);
+        self.has_done(id);
         self.asked(id);
     }
 

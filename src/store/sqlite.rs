@@ -35,7 +35,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::run::RunFacts;
 use crate::schedule::to_nanos;
 use crate::sync::Mutex;
-use change::Writing;
+use change::{Bounds, Writing};
 use fault::Fault;
 use file::{Identity, Place};
 use holds::Holds;
@@ -117,6 +117,7 @@ struct Opened {
     files: Identity,
     holds: Holds,
     durability: Durability,
+    bounds: Bounds,
     /// It never waits for another process.
     writer: Mutex<Writer>,
     /// One of its own, so that a poll does not wait for who reads.
@@ -134,6 +135,7 @@ struct Writer {
 pub struct SqliteOptions {
     durability: Durability,
     accept_shortened: bool,
+    bounds: Bounds,
     clock: Arc<dyn Clock>,
     boot: Option<Arc<str>>,
 }
@@ -143,6 +145,7 @@ impl Default for SqliteOptions {
         SqliteOptions {
             durability: Durability::default(),
             accept_shortened: false,
+            bounds: Bounds::default(),
             clock: Arc::new(SystemClock::new()),
             boot: None,
         }
@@ -151,9 +154,10 @@ impl Default for SqliteOptions {
 
 impl std::fmt::Debug for SqliteOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let SqliteOptions { durability, accept_shortened, .. } = self;
+        let SqliteOptions { durability, accept_shortened, bounds, .. } = self;
         let mut options = f.debug_struct("SqliteOptions");
-        options.field("durability", durability).field("accept_shortened", accept_shortened).finish_non_exhaustive()
+        options.field("durability", durability).field("accept_shortened", accept_shortened);
+        options.field("keep_last", &bounds.last).field("keep_for", &bounds.age).finish_non_exhaustive()
     }
 }
 
@@ -172,7 +176,26 @@ impl SqliteOptions {
         self
     }
 
-    /// The clock by which holds run out, instead of the machine's.
+    /// Keeps the last so many ended runs of each job, instead of all.
+    ///
+    /// There is no work of its own for it: what writes that runs of a job have ended also forgets the oldest that are too many,
+    /// two for each that it adds at most. So a history that was longer, of a store that was opened without this, becomes
+    /// shorter in small steps; and a job of which no run ends any more keeps what it has. [`Store::prune`] is for both.
+    #[must_use]
+    pub fn keep_last(mut self, runs: u64) -> Self {
+        self.bounds.last = Some(runs);
+        self
+    }
+
+    /// Keeps ended runs for so long after their end, instead of for ever: by the wall clock of this store, and in steps as
+    /// [`keep_last`](Self::keep_last). With both, what is beyond either goes.
+    #[must_use]
+    pub fn keep_for(mut self, age: Duration) -> Self {
+        self.bounds.age = Some(age);
+        self
+    }
+
+    /// The clock by which holds run out and runs grow old, instead of the machine's.
     ///
     /// It is [`Clock::boot`] that counts, and it has to be the same for all processes that share the file. Where it is `None`,
     /// as the machine's is anywhere but on Linux, it is the wall clock: if that is set, holds last longer or shorter.
@@ -202,9 +225,9 @@ impl SqliteOptions {
         let holds = Holds::new(self.clock.clone(), self.boot.clone());
         let opening = Opening { options: self, place: &place };
         let (writer, reader, files, lost) = opening.open()?;
-        let durability = self.durability;
+        let (durability, bounds) = (self.durability, self.bounds);
         let (writer, reader) = (Mutex::new(writer), Mutex::new(reader));
-        Ok(SqliteStore(Arc::new(Opened { place, files, holds, durability, writer, reader, lost })))
+        Ok(SqliteStore(Arc::new(Opened { place, files, holds, durability, bounds, writer, reader, lost })))
     }
 }
 
@@ -395,7 +418,8 @@ impl Opened {
         }
         let now = self.holds.now();
         self.commit(|connection, meta| {
-            let writing = Writing { connection, node: &batch.node, now };
+            let beyond = self.bounds.at(self.holds.wall());
+            let writing = Writing { connection, node: &batch.node, now, beyond };
             let kept: Vec<Kept> =
                 batch.changes.iter().map(|change| writing.change(meta, change)).collect::<Result<_, Fault>>()?;
             let any = kept.contains(&Kept::Yes);

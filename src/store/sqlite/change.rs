@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, Row};
@@ -29,7 +30,33 @@ pub(super) struct Writing<'a> {
     pub(super) connection: &'a Connection,
     pub(super) node: &'a Arc<str>,
     pub(super) now: Time<'a>,
+    /// Which runs are forgotten on the way.
+    pub(super) beyond: TooMuch,
 }
+
+/// How much history is kept of each job.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Bounds {
+    pub(super) last: Option<u64>,
+    pub(super) age: Option<Duration>,
+}
+
+/// The same at an instant: more than so many runs, and those that ended before that.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TooMuch {
+    last: Option<i64>,
+    since: Option<i64>,
+}
+
+impl Bounds {
+    pub(super) fn at(&self, wall: i64) -> TooMuch {
+        let since = self.age.map(|age| wall.saturating_sub(length(age)));
+        TooMuch { last: self.last.map(parameter), since }
+    }
+}
+
+/// For each run that ends so many others are forgotten at most: more than one, so that what is too much becomes less.
+const FORGOTTEN_FOR_EACH: usize = 2;
 
 /// A job as it is in the file.
 struct Known {
@@ -117,6 +144,7 @@ impl Writing<'_> {
         meta.jobs += i64::from(is_new);
         meta.jobs_sum = meta.jobs_sum.wrapping_sub(row.checksum);
         self.runs(meta, change, &mut row)?;
+        self.forget(meta, &mut row, change.ended.len().saturating_mul(FORGOTTEN_FOR_EACH))?;
 
         row.version = change.record.version.saturating_add(1);
         let until = self.now.at.saturating_add(length(change.hold));
@@ -170,6 +198,30 @@ impl Writing<'_> {
             statement.execute((job.id, parameter(number)))?;
         }
         Ok(())
+    }
+
+    /// Forgets ended runs of a job that are too much, so many at most. Its row is written after it.
+    fn forget(&self, meta: &mut Meta, job: &mut JobRow, most: usize) -> Result<(), Fault> {
+        let mut left = i64::try_from(most).unwrap_or(i64::MAX);
+        if let Some(since) = self.beyond.since {
+            let oldest = "SELECT number FROM punctual_runs WHERE job = ? AND ended < ? ORDER BY ended LIMIT ?";
+            left -= self.forget_of(meta, job, oldest, (job.id, since, left))?;
+        }
+        if let Some(many) = self.beyond.last.map(|last| job.kept.saturating_sub(last).min(left)).filter(|many| *many > 0) {
+            let lowest = "SELECT number FROM punctual_runs WHERE job = ? AND ended IS NOT NULL ORDER BY number LIMIT ?";
+            self.forget_of(meta, job, lowest, (job.id, many))?;
+        }
+        Ok(())
+    }
+
+    fn forget_of(&self, meta: &mut Meta, job: &mut JobRow, which: &str, of: impl rusqlite::Params) -> Result<i64, Fault> {
+        let mut which = self.connection.prepare_cached(which)?;
+        let numbers: Vec<i64> = which.query_map(of, |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for number in &numbers {
+            forget(self.connection, meta, job.id, *number)?;
+        }
+        job.kept -= numbers.len() as i64;
+        Ok(numbers.len() as i64)
     }
 
     /// When a run that goes on was said to be done, if it was, and it is the same attempt still.
@@ -322,18 +374,23 @@ pub(super) fn prune(connection: &Connection, meta: &mut Meta, keep: &Keep, most:
         too_many(connection, &mut beyond, i64::try_from(count).unwrap_or(i64::MAX), most)?;
     }
     let mut forgotten: BTreeMap<Arc<str>, i64> = BTreeMap::new();
-    let mut delete = connection.prepare_cached("DELETE FROM punctual_runs WHERE job = ? AND number = ? RETURNING checksum")?;
     let count = beyond.len();
     for run in beyond {
-        let sum: i64 = delete.query_row((run.job, run.number), |row| row.get(0))?;
-        meta.runs -= 1;
-        meta.runs_sum = meta.runs_sum.wrapping_sub(sum);
+        forget(connection, meta, run.job, run.number)?;
         *forgotten.entry(run.name).or_default() += 1;
     }
     for (name, count) in forgotten {
         keeps_less(connection, meta, &name, count)?;
     }
     Ok(count)
+}
+
+fn forget(connection: &Connection, meta: &mut Meta, job: i64, number: i64) -> Result<(), Fault> {
+    let mut delete = connection.prepare_cached("DELETE FROM punctual_runs WHERE job = ? AND number = ? RETURNING checksum")?;
+    let sum: i64 = delete.query_row((job, number), |row| row.get(0))?;
+    meta.runs -= 1;
+    meta.runs_sum = meta.runs_sum.wrapping_sub(sum);
+    Ok(())
 }
 
 /// Writes into a job's row that so many fewer of its ended runs are kept.
