@@ -223,7 +223,7 @@ impl<C> Table<C> {
         if !block.is_some_and(|block| comes(block.elapsed, now.elapsed) || comes(block.wall, now.wall)) {
             return self.look(id, moment);
         }
-        if let Some(name) = job.kept.as_ref().filter(|_| job.is_elsewhere()).map(|kept| kept.name.clone()) {
+        if let Some(name) = job.kept.as_ref().filter(|_| job.is_elsewhere()).map(|kept| kept.known_as().clone()) {
             self.stand_by(id, moment.elapsed().saturating_add(READ_AGAIN));
             return Some(Step::Read { id, name });
         }
