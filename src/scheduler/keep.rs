@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::begin::Starting;
 use super::carry::Keep;
 use super::entry::{Attempt, BlockedBy, Followed, Job, Live, State, Waiting};
 use super::lease::Lease;
-use super::step::{Moment, Starting, Step};
+use super::step::{Moment, Step};
 use super::table::Table;
 use crate::caught::caught;
 use crate::clock::{Clock, Now};
