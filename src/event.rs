@@ -145,6 +145,12 @@ pub enum Event {
     },
     /// The machine slept, or its wall clock was set.
     Clock(ClockChange),
+    /// The wall clock is right from now on: see
+    /// [`SchedulerBuilder::wait_for_clock`](crate::SchedulerBuilder::wait_for_clock).
+    ClockIsRight {
+        /// For how long it was not.
+        waited: Duration,
+    },
     /// The host polls too seldom for its jobs: see [`SchedulerBuilder::host_late`](crate::SchedulerBuilder::host_late).
     HostLate {
         /// How late the first job was that this poll found due.
@@ -419,6 +425,7 @@ impl fmt::Display for Event {
             Event::Overran { id, name, by } => write!(f, "{}: went on for {by:.1?} after the budget was spent", who(*id, name)),
             Event::Paused { id, name, failures } => write!(f, "{}: paused after {failures} failures in a row", who(*id, name)),
             Event::Clock(change) => change.fmt(f),
+            Event::ClockIsRight { waited } => write!(f, "the wall clock is right, after {waited:.1?}"),
             Event::HostLate { by, gap } => write!(f, "the host polled after {gap:.1?}: the first job was {by:.1?} late"),
             Event::Reanchored { id, name, next } => {
                 write!(f, "{}: follows the clock anew", who(*id, name))?;

@@ -129,7 +129,17 @@ pub(super) fn begin_following<C>(
 impl<C> Job<C> {
     /// Takes up its schedule where it was left.
     fn carry_on_schedule(&mut self, record: &JobRecord, now: Now) -> Option<Event> {
-        let plan = self.plan.as_mut()?;
+        let reanchored = self.go_back_to(record, now);
+        let plan = self.plan.as_ref()?;
+        self.next = plan.next(self.searched);
+        let (id, name) = (self.id, self.name.clone());
+        let next = self.next.map(|next| from_nanos(plan.wall(next, now)));
+        reanchored.then_some(Event::Reanchored { id, name, next })
+    }
+
+    /// Takes up its schedule where it was left, but for the next occurrence. Gives whether it follows the clock anew.
+    pub(super) fn go_back_to(&mut self, record: &JobRecord, now: Now) -> bool {
+        let Some(plan) = self.plan.as_mut() else { return false };
         let ahead = if plan.scale == Scale::Elapsed { now.ahead() } else { 0 };
         let on_scale = |at: &chrono::DateTime<chrono::Utc>| to_nanos(at).saturating_sub(ahead);
         let here = plan.on_scale(now);
@@ -147,7 +157,7 @@ impl<C> Job<C> {
             self.searched = self.searched.saturating_sub(by);
             self.missed_until = self.missed_until.saturating_sub(by);
             reanchored = is_wrong_before(latest.saturating_add(ahead), now);
-        } else if plan.scale == Scale::Wall && is_wrong_before(latest, now) {
+        } else if plan.scale == Scale::Wall && is_wrong_before(latest, now) && !is_wrong_now(now) {
             reanchored = true;
             self.last_due = None;
             self.missed_until = i64::MIN;
@@ -156,10 +166,7 @@ impl<C> Job<C> {
                 plan.restarted(here);
             }
         }
-        self.next = plan.next(self.searched);
-        let (id, name, next) = (self.id, self.name.clone(), self.next);
-        let next = next.map(|next| from_nanos(plan.wall(next, now)));
-        reanchored.then_some(Event::Reanchored { id, name, next })
+        reanchored
     }
 
     /// Another process has gone on with it: it carries on from there.
@@ -193,7 +200,7 @@ impl<C> Job<C> {
         }
     }
 
-    fn carry_on_figures(&mut self, record: &JobRecord, now: Now) {
+    pub(super) fn carry_on_figures(&mut self, record: &JobRecord, now: Now) {
         self.failures = record.failures;
         let started = record.last_start.as_ref().map(|at| to_nanos(at).saturating_sub(now.ahead()));
         self.last_start = started.map(|at| at.min(now.elapsed));
@@ -307,6 +314,13 @@ impl<C> Table<C> {
             }
         }
     }
+}
+
+/// Whether the clock shows an instant that lies before there was this library: that of a board without a battery, which is yet
+/// to be set.
+fn is_wrong_now(now: Now) -> bool {
+    const YEAR_2020: i64 = 1_577_836_800 * 1_000_000_000;
+    now.wall < YEAR_2020
 }
 
 /// The run that a run of an earlier process follows. Of its result only that there was one is known.

@@ -105,10 +105,10 @@ impl<C> Table<C> {
     /// or a small budget would never let it.
     pub(super) fn answered(&mut self, id: JobId, by: Option<BlockedBy>, due: i64, moment: Moment) -> Option<Step<C>> {
         let (polls, now) = (self.polls, moment.now);
-        let (paused, job) = (self.paused || self.closed, self.get_mut(id)?);
+        let (rests, job) = (self.rests(), self.get_mut(id)?);
         let Some(by) = by else {
             job.holds = polls;
-            let goes_on = !paused && !job.held;
+            let goes_on = !rests && !job.held;
             return if goes_on { self.visit(id.slot, moment) } else { None };
         };
         job.holds = 0;

@@ -18,6 +18,7 @@ use super::begin::Starting;
 use super::carry::Keep;
 use super::entry::{Attempt, BlockedBy, Followed, Job, Live, State, Waiting};
 use super::lease::Lease;
+use super::plan::Plan;
 use super::step::{Moment, Step};
 use super::table::Table;
 use crate::caught::caught;
@@ -222,6 +223,12 @@ impl KeptJob {
         self.last = record;
     }
 
+    /// The record from which its schedule carries on, if it does.
+    pub(super) fn carries_on(&self, plan: &Plan) -> Option<JobRecord> {
+        let same = plan.has_callbacks() || self.last.schedule == plan.schedule.to_string();
+        (self.last.version > 0 && same).then(|| self.last.clone())
+    }
+
     /// The name that its record has.
     pub(super) fn known_as(&self) -> &Arc<str> {
         self.formerly.as_ref().unwrap_or(&self.name)
@@ -307,10 +314,10 @@ impl<C> Table<C> {
 
     /// Whether a poll has something to write, or was let go on with.
     pub(super) fn wants_poll(&self, now: Now) -> bool {
-        let Some(keeping) = &self.keeping else { return false };
+        let Some(keeping) = self.keeping.as_ref().filter(|_| self.awaited.is_none()) else { return false };
         let may_write = keeping.writing.is_none() && keeping.again.as_ref().is_none_or(|again| again.at <= now.elapsed);
         let renews = keeping.renews_at().is_some_and(|at| at <= now.elapsed);
-        let starts = keeping.starting.iter().any(|starting| starting.granted) && !self.paused && !self.closed;
+        let starts = keeping.starting.iter().any(|starting| starting.granted) && !self.rests();
         keeping.answer.is_some() || !keeping.done.is_empty() || starts || may_write && (renews || !keeping.is_settled())
     }
 
@@ -396,7 +403,7 @@ impl<C> Table<C> {
     /// All that is to be written now, if it may be.
     pub(super) fn batch(&mut self, now: Now) -> Option<Batch> {
         let polls = self.polls;
-        let keeping = self.keeping.as_ref()?;
+        let keeping = self.keeping.as_ref().filter(|_| self.awaited.is_none())?;
         let waits = keeping.again.as_ref().is_some_and(|again| again.at > now.elapsed);
         if keeping.writing.is_some() || keeping.written_in == polls || waits {
             return None;

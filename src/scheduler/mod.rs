@@ -5,6 +5,7 @@
 //! does it with the lock free, [`away`] in the background. [`register`] and [`follow`] are how jobs come in, with their
 //! [`options`]; [`wait`] is rest and end, [`observe`] what is told and [`why`] what is asked.
 
+mod awaited;
 mod away;
 mod begin;
 mod carry;
@@ -56,6 +57,7 @@ use crate::schedule::{Schedule, Trigger, Zone, from_nanos};
 use crate::store::{Done, Store};
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Condvar, Mutex, OnceLock, RwLock};
+use awaited::{Awaited, ClockTest};
 use entry::Job;
 use keep::Keeping;
 use limits::Allows;
@@ -126,6 +128,7 @@ pub(crate) struct Shared<C> {
     defaults: Defaults,
     host_late: Duration,
     seed: u64,
+    is_clock_right: Option<Box<ClockTest>>,
     store: Option<Arc<dyn Store>>,
     /// Whether other processes use the store too.
     is_shared: bool,
@@ -167,6 +170,7 @@ pub struct SchedulerBuilder<C = ()> {
     store: Option<Arc<dyn Store>>,
     without_store: Option<WithoutStore>,
     lease: Option<Duration>,
+    is_clock_right: Option<Box<ClockTest>>,
     seed: u64,
     host: std::marker::PhantomData<fn(C)>,
 }
@@ -283,6 +287,40 @@ impl<C: 'static> SchedulerBuilder<C> {
         self
     }
 
+    /// Waits for the wall clock to be right: until a test of the host's own says that it is, nothing runs and nothing is
+    /// written to the store. For machines that start with a wrong clock and are set later, by the network, say: a board
+    /// without a battery starts in 1970.
+    ///
+    /// The test is given what the wall clock shows. It is asked by polls: by the first, when the clock was set, and once a
+    /// second ([`Tick::next`](crate::Tick::next) asks for that). A panic in it is a no. Once it has said yes it is not asked again
+    /// ([`Event::ClockIsRight`](crate::Event::ClockIsRight)). If the clock was set meanwhile jobs carry on from their records, or
+    /// count from now if they have none, as if they had been registered just then; plain intervals count from their registration.
+    ///
+    /// Without this, a clock that shows a year before 2020 is taken to be wrong as long as it does: calendar jobs with a record from
+    /// later wait for it to pass their last occurrence. Others run by it.
+    ///
+    /// ```
+    /// use chrono::{DateTime, Utc};
+    /// use punctual::{ManualClock, Scheduler};
+    ///
+    /// let clock = ManualClock::new(DateTime::UNIX_EPOCH);
+    /// let released: DateTime<Utc> = "2026-01-01T00:00:00Z".parse()?;
+    /// let scheduler: Scheduler =
+    ///     Scheduler::builder().clock(clock.clone()).zone(Utc).wait_for_clock(move |now| now > released).build();
+    /// let job = scheduler.every(1).day().at("09:00").do_(|| ())?;
+    ///
+    /// clock.advance(std::time::Duration::from_secs(3 * 86_400));
+    /// assert_eq!(scheduler.run_pending().ran(), 0);
+    /// clock.step("2026-03-01T12:00:00Z".parse::<DateTime<Utc>>()? - clock.wall());
+    /// assert_eq!(scheduler.run_pending().ran(), 0);
+    /// assert_eq!(job.next_run(), Some("2026-03-02T09:00:00Z".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn wait_for_clock(mut self, is_right: impl Fn(DateTime<Utc>) -> bool + Send + Sync + 'static) -> Self {
+        self.is_clock_right = Some(Box::new(is_right));
+        self
+    }
+
     /// The seed of everything drawn: random gaps and jitter. The same seed draws the same.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -294,6 +332,7 @@ impl<C: 'static> SchedulerBuilder<C> {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let watch = Watch::new(&*clock);
         let lease = self.lease.filter(|_| self.store.is_some());
+        let awaited = self.is_clock_right.as_ref().map(|_| Awaited::since(watch.last()));
         let keeping =
             self.store.as_ref().map(|_| Box::new(Keeping::new(lease::node(watch.last().wall), self.without_store, lease)));
         Scheduler(Arc::new(Shared {
@@ -305,9 +344,10 @@ impl<C: 'static> SchedulerBuilder<C> {
             defaults: self.defaults,
             host_late: self.host_late,
             seed: self.seed,
+            is_clock_right: self.is_clock_right,
             store: self.store,
             is_shared: lease.is_some(),
-            table: Mutex::new(Table::new(watch, keeping)),
+            table: Mutex::new(Table::new(watch, awaited, keeping)),
             polling: AtomicBool::new(false),
             changed: Condvar::new(),
             watched: AtomicBool::new(false),
@@ -444,6 +484,7 @@ impl<C: 'static> Scheduler<C> {
             store: None,
             without_store: None,
             lease: None,
+            is_clock_right: None,
             seed: 0,
             host: std::marker::PhantomData,
         }

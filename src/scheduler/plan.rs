@@ -35,10 +35,13 @@ impl Plan {
         let scale = if schedule.is_elapsed() { Scale::Elapsed } else { Scale::Wall };
         let mut plan = Plan { schedule, zone, scale, registered: 0, moved: 0, seed, missed, grace, backlog: None };
         plan.registered = plan.on_scale(now);
-        if scale == Scale::Elapsed {
-            plan.moved = -now.ahead();
-        }
+        plan.set_by(now);
         plan
+    }
+
+    /// An anchor that was given lies where it says.
+    pub(super) fn set_by(&mut self, now: Now) {
+        self.moved = if self.scale == Scale::Elapsed { -now.ahead() } else { 0 };
     }
 
     /// The same job by another schedule.

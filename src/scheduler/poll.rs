@@ -244,14 +244,18 @@ impl<'a, C: 'static> Poll<'a, C> {
         // Whoever is told of the clocks is in this poll already.
         shared.with(|table| table.begin_poll());
         let now = shared.now();
+        shared.ask_whether_right(now);
         let began = Duration::from_nanos(now.monotonic.unsigned_abs());
         let told = shared.with(|table| {
             table.poll_at = now.elapsed;
             table.let_on_by(now);
-            table.take_as_ended(now);
+            if table.awaited.is_none() {
+                table.take_as_ended(now);
+            }
             let gap = now.elapsed.saturating_sub(table.polled);
             table.polled = now.elapsed;
-            let late = table.until_due(now).map_or(0, i64::saturating_neg).min(gap);
+            let due = table.until_due(now).filter(|_| table.awaited.is_none());
+            let late = due.map_or(0, i64::saturating_neg).min(gap);
             let host_late = late.saturating_sub(now.slept).saturating_sub(now.stepped.max(0));
             let by = Duration::from_nanos(host_late.max(0).unsigned_abs());
             if by > shared.host_late {
@@ -290,7 +294,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         let now = self.now;
         let put_off = self.shared().with(|table| {
             table.put_off = None;
-            let (jobs, first) = table.due(now).filter(|_| !table.paused && !table.closed)?;
+            let (jobs, first) = table.due(now).filter(|_| !table.rests())?;
             table.put_off = Some(now.wall);
             table.tell(|_| Event::PutOff { jobs, first });
             Some(jobs)

@@ -174,6 +174,7 @@ impl<C: 'static, M> When<Registering<C, M>> {
         let told = carry::begin(&mut entry, plan, known, &options.keep, now)?;
         reserved.keep();
         shared.admit(entry, &options.limits)?;
+        let told = shared.table.lock().hold_back(told);
         shared.tell(&told);
         shared.with(|table| table.leaves_if_over(id));
         Ok(handle)

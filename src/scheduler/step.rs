@@ -115,7 +115,7 @@ pub(super) struct TimedOut {
 impl<C> Table<C> {
     /// Goes on with the jobs that are due, up to the next thing that needs the lock to be free.
     pub(super) fn step(&mut self, moment: Moment) -> Step<C> {
-        if self.paused || self.closed {
+        if self.rests() {
             return self.write(moment.now);
         }
         if let Some(step) = self.start_granted(moment) {
@@ -383,7 +383,7 @@ impl<C> Table<C> {
     /// A schedule with code of the user's own has said what becomes of an occurrence.
     pub(super) fn decided(&mut self, id: JobId, due: i64, verdict: Verdict, ungated: bool, moment: Moment) -> Option<Step<C>> {
         // While it was asked it may have been paused, or all been shut down.
-        if self.paused || self.closed || self.get(id).is_none_or(|job| job.paused || job.held || job.next != Some(due)) {
+        if self.rests() || self.get(id).is_none_or(|job| job.paused || job.held || job.next != Some(due)) {
             return None;
         }
         if ungated && verdict.run.is_some() { self.pass(id, due, moment) } else { self.obey(id, due, verdict, moment) }
@@ -483,7 +483,7 @@ impl<C> Table<C> {
 
     /// The run by hand of all jobs: each that can run now, in the order given. Others run when they can.
     pub(super) fn step_by_hand(&mut self, id: JobId, moment: Moment) -> Option<Step<C>> {
-        let none = self.closed || self.paused;
+        let none = self.rests();
         let job = self.get_mut(id).filter(|job| !job.paused && !none)?;
         if job.plan.is_none() && job.waiting.is_empty() {
             return None;

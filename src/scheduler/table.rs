@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::awaited::Awaited;
 use super::away::Returned;
 use super::entry::{Attempt, Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
 use super::keep::{Keeping, Parting};
@@ -61,6 +62,8 @@ pub(super) struct Table<C> {
     pub(super) paused: bool,
     /// Shut down: no further run starts, and none is registered.
     pub(super) closed: bool,
+    /// The wall clock is not right yet: nothing runs, and nothing is written.
+    pub(super) awaited: Option<Awaited>,
     /// Whether anybody watches, so that there is something to tell.
     pub(super) observed: bool,
     /// Jobs removed while they were being called.
@@ -158,7 +161,7 @@ impl<C> After<C> {
 }
 
 impl<C> Table<C> {
-    pub(super) fn new(watch: Watch, keeping: Option<Box<Keeping>>) -> Self {
+    pub(super) fn new(watch: Watch, awaited: Option<Awaited>, keeping: Option<Box<Keeping>>) -> Self {
         let begun = watch.last().elapsed;
         Table {
             jobs: Vec::new(),
@@ -179,6 +182,7 @@ impl<C> Table<C> {
             serial: 0,
             paused: false,
             closed: false,
+            awaited,
             observed: false,
             departed: Vec::new(),
             news: 0,
@@ -212,6 +216,10 @@ impl<C> Table<C> {
 
     fn all(&self) -> impl Iterator<Item = &Job<C>> {
         self.jobs.iter().flatten()
+    }
+
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Job<C>> {
+        self.jobs.iter_mut().flatten()
     }
 
     /// The jobs in order of registration.
@@ -586,6 +594,9 @@ impl<C> Table<C> {
         if self.paused || self.closed {
             return None;
         }
+        if let Some(awaited) = &self.awaited {
+            return Some(awaited.asks_at.saturating_sub(now.elapsed));
+        }
         let elapsed = self.elapsed.wake().map(|due| due.saturating_sub(now.elapsed));
         let wall = self.wall.wake().map(|due| due.saturating_sub(now.wall));
         earlier(elapsed, wall)
@@ -593,8 +604,8 @@ impl<C> Table<C> {
 
     /// When the first job is due, by the wall clock, whatever its slack.
     pub(super) fn next_due(&self, now: Now) -> Option<i64> {
-        if self.paused || self.closed {
-            return None;
+        if self.rests() {
+            return self.until_due(now).map(|left| now.wall.saturating_add(left));
         }
         let elapsed = self.elapsed.first().map(|(rank, slot)| (rank.due.saturating_add(now.ahead()), slot));
         let (at, slot) = earlier(elapsed, self.wall.first().map(|(rank, slot)| (rank.due, slot)))?;
@@ -608,10 +619,18 @@ impl<C> Table<C> {
     /// Whether a poll has nothing to do.
     pub(super) fn is_quiet(&self, now: Now) -> bool {
         let due = || {
+            if let Some(awaited) = &self.awaited {
+                return awaited.asks_at <= now.elapsed;
+            }
             self.elapsed.first().is_some_and(|(rank, _)| rank.due <= now.elapsed)
                 || self.wall.first().is_some_and(|(rank, _)| rank.due <= now.wall)
         };
         self.returned.is_empty() && !self.wants_poll(now) && (self.paused || self.closed || !due())
+    }
+
+    /// Whether nothing starts for now.
+    pub(super) fn rests(&self) -> bool {
+        self.paused || self.closed || self.awaited.is_some()
     }
 
     /// How many jobs are due, a thousand at most, and the first of them.
@@ -739,6 +758,7 @@ impl<C> Table<C> {
     /// The wall clock was set: the plans that have to be asked anew, each with the instant to search from.
     pub(super) fn stepped(&mut self, changes: Changes, now: Now) -> Vec<(JobId, Plan, i64, bool)> {
         let mut asked = Vec::new();
+        self.awaited.iter_mut().for_each(|awaited| awaited.is_set(now));
         // Hours are looked at anew.
         let waits = |job: &&Job<C>| job.block.as_ref().is_some_and(|block| block.wall.is_some());
         let waiting: Vec<JobId> = self.all().filter(waits).map(|job| job.id).collect();
@@ -746,7 +766,7 @@ impl<C> Table<C> {
             self.release_from_block(id);
             self.requeue(id);
         }
-        for job in self.jobs.iter_mut().flatten() {
+        for job in self.all_mut() {
             let Some(plan) = &mut job.plan else { continue };
             if plan.scale == Scale::Elapsed {
                 continue;

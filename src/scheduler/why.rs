@@ -49,6 +49,8 @@ pub enum Why {
     },
     /// Its scheduler is paused.
     SchedulerPaused,
+    /// The wall clock is not right yet: see [`SchedulerBuilder::wait_for_clock`](crate::SchedulerBuilder::wait_for_clock).
+    ClockNotRight,
     /// Its scheduler was shut down.
     ShutDown,
     /// It is due and held back.
@@ -86,6 +88,7 @@ impl fmt::Display for Why {
             Why::Paused { after_failures: None } => f.write_str("it is paused"),
             Why::Paused { after_failures: Some(failures) } => write!(f, "it is paused after {failures} failures in a row"),
             Why::SchedulerPaused => f.write_str("its scheduler is paused"),
+            Why::ClockNotRight => f.write_str("the wall clock is not right yet"),
             Why::ShutDown => f.write_str("its scheduler was shut down"),
             Why::Blocked(by) => write!(f, "it is held back: {by}"),
             Why::Dropped(because) => write!(f, "it was dropped: {because}"),
@@ -175,6 +178,9 @@ impl<C> Table<C> {
         }
         if self.paused {
             return Why::SchedulerPaused;
+        }
+        if self.awaited.is_some() {
+            return Why::ClockNotRight;
         }
         if let Some(block) = &job.block {
             return Why::Blocked(self.told(block.by));
