@@ -90,10 +90,12 @@ pub enum LateBy {
     Slack,
     /// Its store could not be written, or another process held the job.
     Store,
+    /// The program was not running: it was due before this scheduler began, and is kept in a store.
+    Down,
 }
 
 impl LateBy {
-    pub(crate) const ALL: [LateBy; 12] = [
+    pub(crate) const ALL: [LateBy; 13] = [
         LateBy::Host,
         LateBy::OtherJobs,
         LateBy::Budget,
@@ -106,6 +108,7 @@ impl LateBy {
         LateBy::Retry,
         LateBy::Slack,
         LateBy::Store,
+        LateBy::Down,
     ];
 }
 

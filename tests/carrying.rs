@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use disk::Disk;
 use punctual::{
     Batch, Change, Done, Error, Event, HistoryQuery, JobChange, Kept, ManualClock, MemoryStore, Missed, OnChange, RunEnd,
-    RunRecord, RunState, Scheduler, Store, StoreError, WithoutStore,
+    RunRecord, RunState, Scheduler, Store, StoreError, Why, WithoutStore,
 };
 use world::{HOUR, MINUTE};
 
@@ -254,9 +254,9 @@ fn a_run_that_is_run_again_counts_once() {
 #[test]
 fn what_was_missed_while_off_is_made_up_for_as_after_a_stall() {
     let table = [
-        (Missed::RunOnce, None, "5", 0),
+        (Missed::RunOnce, None, "5 by Down", 0),
         (Missed::Skip, None, "", 5),
-        (Missed::RunAll { most: 3 }, None, "1 1 1", 2),
+        (Missed::RunAll { most: 3 }, None, "1 by Down 1 by Down 1 by Down", 2),
         (Missed::RunOnce, Some(10 * MINUTE), "", 5),
     ];
     for (missed, grace, expected, dropped) in table {
@@ -268,7 +268,10 @@ fn what_was_missed_while_off_is_made_up_for_as_after_a_stall() {
             if let Some(grace) = grace {
                 job = job.grace(grace);
             }
-            let job = job.do_with(move |run| note(run.folded().to_string())).unwrap();
+            let job = job.do_with(move |run| note(format!("{} by {:?}", run.folded(), run.facts().late_by))).unwrap();
+            if life == 1 {
+                assert!(matches!(it.scheduler.why(&job), Why::ProgramWasDown { .. }), "{missed:?} {grace:?}");
+            }
             it.poll();
             if life == 0 {
                 it.kill();
@@ -278,7 +281,7 @@ fn what_was_missed_while_off_is_made_up_for_as_after_a_stall() {
             assert_eq!((machine.noted().as_str(), job.stats().dropped), (expected, dropped), "{missed:?} {grace:?}");
             machine.clock.advance(30 * MINUTE);
             it.poll();
-            assert_eq!(machine.noted(), "1", "{missed:?}: the grid goes on");
+            assert_eq!(machine.noted(), "1 by Host", "{missed:?}: the grid goes on");
         }
     }
 }

@@ -66,11 +66,13 @@ impl<C> Table<C> {
         let Beginning { due, at, after, held_by, number } = beginning;
         let now = moment.now;
         let before_poll = now.wall.saturating_sub(at);
+        let down = self.was_down(self.get(id)?, at, now);
         let late_by = held_by.unwrap_or(match () {
             () if moment.waited > before_poll => LateBy::OtherJobs,
             () if self.was_put_off(at) => LateBy::Budget,
             () if now.slept >= before_poll / 2 && now.slept > 0 => LateBy::Suspend,
             () if now.stepped >= before_poll / 2 && now.stepped > 0 => LateBy::ClockStep,
+            () if down >= before_poll / 2 && down > 0 => LateBy::Down,
             () => LateBy::Host,
         });
         let job = self.get_mut(id)?;

@@ -50,6 +50,8 @@ pub(super) struct Table<C> {
     pub(super) returned: VecDeque<Returned>,
     /// Until when jobs were due, by the wall clock, that the last poll put off.
     pub(super) put_off: Option<i64>,
+    /// When it began, in elapsed time.
+    pub(super) began: i64,
     /// When the last poll was, in elapsed time.
     pub(super) polled: i64,
     pub(super) lateness: Lateness,
@@ -162,7 +164,7 @@ impl<C> After<C> {
 
 impl<C> Table<C> {
     pub(super) fn new(watch: Watch, awaited: Option<Awaited>, keeping: Option<Box<Keeping>>) -> Self {
-        let begun = watch.last().elapsed;
+        let began = watch.last().elapsed;
         Table {
             jobs: Vec::new(),
             free: Vec::new(),
@@ -175,7 +177,8 @@ impl<C> Table<C> {
             away: HashMap::new(),
             returned: VecDeque::new(),
             put_off: None,
-            polled: begun,
+            began,
+            polled: began,
             lateness: Lateness::default(),
             order: 1,
             turns: 0,
@@ -189,7 +192,7 @@ impl<C> Table<C> {
             woken: false,
             watch,
             poller: None,
-            poll_at: begun,
+            poll_at: began,
             polls: 0,
             held: Vec::new(),
             over: Vec::new(),
@@ -631,6 +634,12 @@ impl<C> Table<C> {
     /// Whether nothing starts for now.
     pub(super) fn rests(&self) -> bool {
         self.paused || self.closed || self.awaited.is_some()
+    }
+
+    /// For how long a job that was due at an instant of the wall clock did not run since its program was down.
+    pub(super) fn was_down(&self, job: &Job<C>, at: i64, now: Now) -> i64 {
+        let before = self.began.saturating_sub(at.saturating_sub(now.ahead()));
+        if job.kept.is_some() { before.max(0) } else { 0 }
     }
 
     /// How many jobs are due, a thousand at most, and the first of them.

@@ -68,6 +68,11 @@ pub enum Why {
         /// When it last did.
         polled: DateTime<Utc>,
     },
+    /// It was due while its program was not running, and the host has not polled since it is.
+    ProgramWasDown {
+        /// When this scheduler began.
+        began: DateTime<Utc>,
+    },
     /// It is gone: cancelled, or after its last run.
     Gone,
 }
@@ -96,6 +101,9 @@ impl fmt::Display for Why {
             Why::OutsideWindow => f.write_str("it lies outside its daily window"),
             Why::BudgetSpent => f.write_str("the budget of the last poll was spent before its turn"),
             Why::HostDidNotPoll { polled } => write!(f, "the host has not polled since {}", polled.format(SECONDS)),
+            Why::ProgramWasDown { began } => {
+                write!(f, "the program was down until {}, and the host has not polled since", began.format(SECONDS))
+            }
             Why::Gone => f.write_str("it is gone"),
         }
     }
@@ -193,6 +201,9 @@ impl<C> Table<C> {
         let waits = job.front().filter(|front| front.ready <= now.elapsed).map(|front| front.ready.saturating_add(now.ahead()));
         match due.or(waits) {
             Some(due) if self.was_put_off(due) => Why::BudgetSpent,
+            Some(due) if self.polled == self.began && self.was_down(job, due, now) > 0 => {
+                Why::ProgramWasDown { began: wall(self.began) }
+            }
             Some(_) => Why::HostDidNotPoll { polled: wall(self.polled) },
             None => match (&job.plan, &job.chain) {
                 (None, Some(chain)) if job.waiting.is_empty() => Why::Upstream { follows: chain.upstreams.clone() },

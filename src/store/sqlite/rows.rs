@@ -426,6 +426,7 @@ fn late_word(late_by: LateBy) -> &'static str {
         LateBy::Retry => "retry",
         LateBy::Slack => "slack",
         LateBy::Store => "store",
+        LateBy::Down => "down",
     }
 }
 
