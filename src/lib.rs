@@ -29,7 +29,8 @@
 //! say. [`Missed`] says what becomes of missed occurrences, [`Overlap`] of those that come while a run goes on. What takes
 //! long runs in steps ([`When::do_steps`]), in the background ([`When::background`]) on a [`Pool`] or an [`Executor`] of the
 //! host's, or as a future ([`When::do_future`]). [`ManualClock`] is for tests. [`Event`], [`Why`] and [`Lateness`] are for
-//! those who watch. A [`Store`] keeps named jobs for the next process of a program ([`SchedulerBuilder::store`]).
+//! those who watch. A [`Store`] keeps named jobs for the next process of a program ([`SchedulerBuilder::store`]); what it keeps, and how to
+//! choose, is told in [a page of its own](guide::what_survives).
 //!
 //! Features, off by default: `chrono-tz` (zones by name), `serde` (schedules and zones as text), `sqlite` (`SqliteStore`),
 //! `tokio` (`do_async`).
@@ -43,6 +44,8 @@ mod error;
 mod event;
 mod executor;
 mod global;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod id;
 mod job;
 mod policy;
