@@ -1,7 +1,7 @@
 //! What a store costs a host: polls of a scheduler whose named jobs are kept, beside bare rusqlite that writes the same rows in
 //! one transaction, in the same run.
 //!
-//! `cargo bench --bench poll`; with `-- million` also how a file grows over a million runs of which the last few are kept; with
+//! `cargo bench --bench poll`; with `-- due 100` for that many jobs only, with `-- million` also how a file grows over a million runs of which the last few are kept; with
 //! `-- idle with 100000` (or `without`) nothing but so many idle polls, for tools that count instructions.
 
 mod floor;
@@ -21,8 +21,14 @@ fn main() {
         let polls = arguments.get(place + 2).and_then(|text| text.parse().ok()).expect("how many polls");
         only_idle(&folder, arguments[place + 1] == "with", polls);
     } else {
-        loaded(&folder);
-        idle(&folder);
+        let given = arguments.iter().position(|argument| argument == "due").and_then(|place| arguments.get(place + 1));
+        match given {
+            Some(due) => loaded(&folder, &[due.parse().expect("how many jobs")]),
+            None => {
+                loaded(&folder, &[1, 10, 100, 1000]);
+                idle(&folder);
+            }
+        }
         if arguments.iter().any(|argument| argument == "million") {
             million(&folder);
         }
@@ -57,12 +63,14 @@ impl Jobs {
     }
 
     /// All jobs come due, and are run in one poll. Gives how many microseconds it took.
+    #[inline(never)]
     fn poll(&self) -> f64 {
         self.clock.advance(PERIOD);
         micros(|| assert_eq!(self.scheduler.run_pending().ran(), self.many))
     }
 
     /// A poll that has nothing to do but to write how they ended.
+    #[inline(never)]
     fn poll_after(&self) -> f64 {
         micros(|| assert_eq!(self.scheduler.run_pending().ran(), 0))
     }
@@ -95,7 +103,7 @@ fn repeats(due: usize) -> usize {
     (40_000 / due).clamp(100, 2000)
 }
 
-fn loaded(folder: &Path) {
+fn loaded(folder: &Path, due: &[usize]) {
     println!("a poll in microseconds, and how many times the floor's it is; occurrences a second by the means");
     println!("`starts`: the poll in which jobs come due and run; `ends`: the next one, which writes how they ended;");
     println!("`both`: jobs come due at each poll, so that one transaction has the ends of the last and the starts of this one.");
@@ -105,8 +113,8 @@ fn loaded(folder: &Path) {
         "level", "due", "writes", "p50", "p99", "floor p50", "p99", "x p50", "x p99", "occ/s", "floor", "no store"
     );
     for durability in [Durability::Process, Durability::Power] {
-        for due in [1, 10, 100, 1000] {
-            compare(folder, durability, due);
+        for due in due {
+            compare(folder, durability, *due);
         }
     }
 }
@@ -182,7 +190,7 @@ fn idle(folder: &Path) {
         for _ in 0..1000 {
             for (scheduler, times) in schedulers.iter().zip(&mut times) {
                 let start = Instant::now();
-                (0..1000).for_each(|_| drop(std::hint::black_box(scheduler.run_pending())));
+                (0..1000).for_each(|_| poll_idly(scheduler));
                 times.push(start.elapsed().as_nanos() as f64 / 1000.0);
             }
         }
@@ -191,9 +199,13 @@ fn idle(folder: &Path) {
     }
 }
 
+fn poll_idly(scheduler: &Scheduler) {
+    let _ = std::hint::black_box(scheduler.run_pending());
+}
+
 fn only_idle(folder: &Path, with: bool, polls: usize) {
     let scheduler = idle_jobs(folder, 1000, with);
-    (0..polls).for_each(|_| drop(std::hint::black_box(scheduler.run_pending())));
+    (0..polls).for_each(|_| poll_idly(&scheduler));
 }
 
 /// A million runs of which the last ten of each job are kept.
