@@ -91,7 +91,8 @@ impl Process {
         let clock = ManualClock::new(from);
         let builder = Scheduler::builder().clock(clock.clone()).zone(Utc).store(store.clone());
         let scheduler = without.into_iter().fold(builder, |builder, without| builder.without_store(without)).build();
-        let (noted, told): (Arc<Mutex<Vec<Noted>>>, Arc<Mutex<Vec<bool>>>) = Default::default();
+        let noted: Arc<Mutex<Vec<Noted>>> = Arc::default();
+        let told: Arc<Mutex<Vec<bool>>> = Arc::default();
         let tells = told.clone();
         scheduler.on_event(move |event| match event {
             Event::StoreFailed { .. } => tells.lock().push(false),
