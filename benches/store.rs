@@ -3,17 +3,19 @@
 //!
 //! `cargo bench --bench store`; with `-- million` also what a store of a million runs costs to open, read and prune.
 
+mod floor;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use floor::{Floor, Rows, micros};
 use punctual::{
     Batch, Change, Done, Durability, HistoryQuery, JobChange, JobRecord, Keep, Kept, LateBy, RunEnd, RunRecord, RunState,
     SqliteStore, Store,
 };
-use rusqlite::{Connection, params};
 
 fn main() {
     let folder = std::env::temp_dir().join(format!("punctual-bench-{}", std::process::id()));
@@ -49,7 +51,7 @@ fn compare(folder: &Path, durability: Durability, runs: usize) -> [String; 2] {
         for ends in [false, true] {
             let kind = usize::from(ends);
             times[kind][0].push(store.write(number, ends));
-            times[kind][1].push(floor.write(number, ends));
+            times[kind][1].push(floor.write(number, if ends { Rows::Ends } else { Rows::Starts }));
         }
     }
     times.map(|[store, floor]| {
@@ -61,12 +63,6 @@ fn compare(folder: &Path, durability: Durability, runs: usize) -> [String; 2] {
 fn median(mut times: Vec<f64>) -> f64 {
     times.sort_by(f64::total_cmp);
     times[times.len() / 2]
-}
-
-fn micros(work: impl FnOnce()) -> f64 {
-    let start = Instant::now();
-    work();
-    start.elapsed().as_secs_f64() * 1e6
 }
 
 fn instant(number: u64) -> DateTime<Utc> {
@@ -125,101 +121,6 @@ impl Jobs {
         assert!(kept.iter().all(|kept| *kept == Kept::Yes));
         self.records.iter_mut().for_each(|record| record.version += 1);
         time
-    }
-}
-
-/// The same tables, written by nothing but statements.
-struct Floor {
-    connection: Connection,
-    names: Vec<String>,
-}
-
-impl Floor {
-    fn open(path: &Path, durability: Durability, jobs: usize) -> Self {
-        // The tables are the store's; the rows are not, so nobody opens it as a store again.
-        drop(SqliteStore::open(path).expect("it opens"));
-        let connection = Connection::open(path).expect("it opens");
-        let synchronous = if durability == Durability::Power { "FULL" } else { "NORMAL" };
-        connection.pragma_update(None, "synchronous", synchronous).expect("a pragma");
-        let names: Vec<String> = (0..jobs).map(|job| format!("job {job:04}")).collect();
-        let insert = "INSERT INTO punctual_jobs VALUES
-            (?, ?, 1, '', 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, 0, 1, '', 0, NULL, NULL, NULL, 0)";
-        connection.execute_batch("BEGIN").expect("it begins");
-        for (job, name) in names.iter().enumerate() {
-            connection.execute(insert, params![job as i64 + 1, name]).expect("it inserts");
-        }
-        connection.execute_batch("COMMIT").expect("it commits");
-        let mut opened = Floor { connection, names };
-        opened.write(0, true);
-        opened
-    }
-
-    fn write(&mut self, number: u64, ends: bool) -> f64 {
-        micros(|| self.rows(number as i64, ends).expect("it writes"))
-    }
-
-    fn rows(&self, number: i64, ends: bool) -> rusqlite::Result<()> {
-        const UPDATE: &str = "UPDATE punctual_jobs SET version = ?3, schedule = ?4, anchor = ?5, searched = ?6,
-            missed_until = ?7, last_due = ?8, last_start = ?9, last_end = ?10, failures = ?11, crashes = ?12, paused = ?13,
-            runs_left = ?14, last_run = ?15, kept = ?16, open = ?17, open_sum = ?18, held_by = ?19, held_until = ?20,
-            held_boot = ?21, checksum = ?22 WHERE job = ?1";
-        const REPLACE: &str = "REPLACE INTO punctual_runs VALUES
-            (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
-        let at = 1_800_000_000_000_000_000 + number;
-        let (none, none_text): (Option<i64>, Option<&str>) = (None, None);
-        let (state, ended) = if ends { ("done", Some(at)) } else { ("started", None) };
-        let open = if ends { String::new() } else { number.to_string() };
-        let boot = "8dd7c2b4-1a0b-4d3e-9a51-0d6a7d5b2f61";
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        for (job, name) in self.names.iter().enumerate() {
-            let job = job as i64 + 1;
-            self.connection.prepare_cached(UPDATE)?.execute(params![
-                job,
-                name,
-                2 * number,
-                "every 5 minutes",
-                at,
-                at,
-                none,
-                at,
-                at,
-                none,
-                0,
-                0,
-                0,
-                none,
-                number,
-                number,
-                open,
-                4_000_000_000i64,
-                "node",
-                at,
-                boot,
-                4_000_000_000i64
-            ])?;
-            self.connection.prepare_cached(REPLACE)?.execute(params![
-                job,
-                number,
-                at,
-                at,
-                1,
-                1,
-                state,
-                none,
-                0,
-                at,
-                ended,
-                3_000_000,
-                "host",
-                20_000_000,
-                none_text,
-                "",
-                none_text,
-                4_000_000_000i64
-            ])?;
-        }
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
-        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use punctual::{Durability, HistoryQuery, JobRecord, Keep, Kept, SqliteStore, Store, StoreError};
-use store_kit::{Folder, at, change, ended, everything, write};
+use store_kit::{Folder, Mounted, at, change, ended, everything, given_folder, in_a_child, write};
 
 fn open(path: &Path) -> Result<SqliteStore, StoreError> {
     SqliteStore::options().durability(Durability::Process).open(path)
@@ -160,30 +160,6 @@ fn every_statement_that_fails_leaves_all_as_it_was() {
     }
 }
 
-/// Runs a test of this file in a process of its own, as a command prepares it; `false` if the command cannot.
-fn in_a_child(test: &str, folder: &Path, mut command: Command) -> bool {
-    let program = std::env::current_exe().expect("the test's own program");
-    command.arg(program).args(["--exact", "--ignored", "--nocapture", test]).env("PUNCTUAL_FOLDER", folder);
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(error) => {
-            println!("skipped: {command:?}: {error}");
-            return false;
-        }
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    if !text.contains("running 1 test") {
-        println!("skipped: {command:?}: {}", String::from_utf8_lossy(&output.stderr));
-        return false;
-    }
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    true
-}
-
-fn given_folder() -> PathBuf {
-    std::env::var_os("PUNCTUAL_FOLDER").expect("it is run by another test").into()
-}
-
 /// Writes until there is no more room; gives how many versions were acknowledged.
 fn fill(store: &SqliteStore, path: &Path) -> u64 {
     let acknowledged = loop {
@@ -249,37 +225,6 @@ fn has_no_room_to_begin() {
     let path = given_folder().join("jobs.db");
     let error = open(&path).unwrap_err();
     assert!(matches!(error, StoreError::Full { .. } | StoreError::Io { .. }), "{error}");
-}
-
-/// A file system of its own in memory, if it may be mounted.
-struct Mounted<'a>(&'a Path);
-
-impl Mounted<'_> {
-    fn new<'a>(at: &'a Path, options: &str) -> Option<Mounted<'a>> {
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
-        match mounted {
-            Ok(output) if output.status.success() => Some(Mounted(at)),
-            Ok(output) => {
-                println!("skipped: no tmpfs can be mounted: {}", String::from_utf8_lossy(&output.stderr));
-                None
-            }
-            Err(error) => {
-                println!("skipped: no tmpfs can be mounted: {error}");
-                None
-            }
-        }
-    }
-
-    fn remount(&self, options: &str) {
-        let mounted = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(self.0).status();
-        assert!(mounted.is_ok_and(|status| status.success()));
-    }
-}
-
-impl Drop for Mounted<'_> {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0).status();
-    }
 }
 
 #[test]

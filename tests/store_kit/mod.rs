@@ -52,6 +52,62 @@ impl Drop for Folder {
     }
 }
 
+/// Runs a test of the same program in a process of its own, as a command prepares it; `false` if the command cannot.
+pub fn in_a_child(test: &str, folder: &Path, mut command: std::process::Command) -> bool {
+    let program = std::env::current_exe().expect("the test's own program");
+    command.arg(program).args(["--exact", "--ignored", "--nocapture", test]).env("PUNCTUAL_FOLDER", folder);
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => {
+            println!("skipped: {command:?}: {error}");
+            return false;
+        }
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !text.contains("running 1 test") {
+        println!("skipped: {command:?}: {}", String::from_utf8_lossy(&output.stderr));
+        return false;
+    }
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    true
+}
+
+/// The folder that it was given.
+pub fn given_folder() -> PathBuf {
+    std::env::var_os("PUNCTUAL_FOLDER").expect("it is run by another test").into()
+}
+
+/// A file system of its own in memory, if it may be mounted.
+pub struct Mounted(PathBuf);
+
+impl Mounted {
+    pub fn new(at: &Path, options: &str) -> Option<Mounted> {
+        let mounted = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(at).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Mounted(at.to_owned())),
+            Ok(output) => {
+                println!("skipped: no tmpfs can be mounted: {}", String::from_utf8_lossy(&output.stderr));
+                None
+            }
+            Err(error) => {
+                println!("skipped: no tmpfs can be mounted: {error}");
+                None
+            }
+        }
+    }
+
+    pub fn remount(&self, options: &str) {
+        let mounted = std::process::Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(&self.0).status();
+        assert!(mounted.is_ok_and(|status| status.success()));
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(&self.0).status();
+    }
+}
+
 /// Writes, and waits for the answer.
 pub fn write(store: &dyn Store, node: &str, changes: Vec<Change>) -> Result<Vec<Kept>, StoreError> {
     let answer = Arc::new(Mutex::new(None));

@@ -1,4 +1,5 @@
-//! A layer under SQLite (a VFS) that hands everything on to the usual one, and notes what changes files.
+//! A layer under SQLite (a VFS) that hands everything on to the usual one, and notes what changes files. It refuses what a
+//! test says.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem::{offset_of, size_of};
@@ -7,8 +8,8 @@ use std::ptr;
 
 use parking_lot::Mutex;
 use rusqlite::ffi::{
-    SQLITE_OK, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_WAL, sqlite3_file, sqlite3_int64, sqlite3_io_methods,
-    sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
+    SQLITE_OK, SQLITE_OPEN_MAIN_DB, SQLITE_OPEN_MAIN_JOURNAL, SQLITE_OPEN_WAL, SQLITE_SHM_EXCLUSIVE, SQLITE_SHM_LOCK,
+    sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find, sqlite3_vfs_register,
 };
 
 /// What was done to a file.
@@ -54,6 +55,59 @@ pub fn note(path: PathBuf, deed: Deed) {
     if let Some(record) = RECORD.lock().as_mut() {
         record.push((path, deed));
     }
+}
+
+/// A kind of call that can be refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Read,
+    Write,
+    /// A write of which the first half is done before it is refused.
+    TornWrite,
+    Truncate,
+    Sync,
+    /// For itself alone, not shared.
+    Lock,
+}
+
+/// Which calls are refused: of one kind, from one on, so many.
+#[derive(Debug, Clone, Copy)]
+pub struct Refusal {
+    pub call: Call,
+    pub from: usize,
+    pub many: usize,
+    /// What SQLite is told.
+    pub code: c_int,
+}
+
+/// What is refused, and how many such calls there were.
+static REFUSAL: Mutex<Option<(Refusal, usize)>> = Mutex::new(None);
+
+/// Refuses calls from now on.
+pub fn refuse(refusal: Refusal) {
+    *REFUSAL.lock() = Some((refusal, 0));
+}
+
+/// Refuses nothing any more. Gives how many calls of the kind there were.
+pub fn mend() -> usize {
+    REFUSAL.lock().take().map_or(0, |(_, calls)| calls)
+}
+
+/// What to answer to a call, if it is refused.
+///
+/// # Safety
+///
+/// As [`behind`].
+unsafe fn refused(file: *mut sqlite3_file, kinds: &[Call]) -> Option<(Call, c_int)> {
+    // SAFETY: as above.
+    if unsafe { (*file.cast::<Layered>()).path.is_null() } {
+        return None;
+    }
+    let mut refusal = REFUSAL.lock();
+    let (Refusal { call, from, many, code }, calls) = refusal.as_mut().filter(|(refusal, _)| kinds.contains(&refusal.call))?;
+    *calls += 1;
+    let number = *calls - 1;
+    (number >= *from && number - *from < *many).then_some((*call, *code))
 }
 
 /// An open file: this layer's, and behind it the usual one's.
@@ -196,9 +250,15 @@ unsafe extern "C" fn delete(_: *mut sqlite3_vfs, name: *const c_char, sync_folde
 /// A method that hands its call on, and then notes a deed if it went well.
 macro_rules! hand_on {
     ($name:ident, $method:ident, ($($argument:ident: $kind:ty),*) -> $answer:ty $(, $deed:expr)?) => {
+        hand_on!($name, $method, ($($argument: $kind),*) -> $answer; $(, $deed)?);
+    };
+    ($name:ident, $method:ident, ($($argument:ident: $kind:ty),*) -> $answer:ty; $(refuse $call:expr)? $(, $deed:expr)?) => {
         unsafe extern "C" fn $name(file: *mut sqlite3_file, $($argument: $kind),*) -> $answer {
             // SAFETY: the file was opened by `open`; the method is there, or it would not be offered.
             unsafe {
+                $(if let Some((_, code)) = refused(file, &[$call]) {
+                    return code;
+                })?
                 let behind = behind(file);
                 let method = (*(*behind).pMethods).$method.expect("it is offered");
                 let answer = method(behind, $($argument),*);
@@ -211,13 +271,15 @@ macro_rules! hand_on {
     };
 }
 
-hand_on!(read, xRead, (to: *mut c_void, many: c_int, at: sqlite3_int64) -> c_int);
-hand_on!(write, xWrite, (from: *const c_void, many: c_int, at: sqlite3_int64) -> c_int, Deed::Write {
+hand_on!(read, xRead, (to: *mut c_void, many: c_int, at: sqlite3_int64) -> c_int; refuse Call::Read);
+hand_on!(write_on, xWrite, (from: *const c_void, many: c_int, at: sqlite3_int64) -> c_int, Deed::Write {
     at: usize::try_from(at).expect("a place"),
     bytes: std::slice::from_raw_parts(from.cast::<u8>(), usize::try_from(many).expect("a length")).to_vec(),
 });
-hand_on!(truncate, xTruncate, (to: sqlite3_int64) -> c_int, Deed::Truncate { to: usize::try_from(to).expect("a length") });
-hand_on!(sync, xSync, (flags: c_int) -> c_int, Deed::Sync);
+hand_on!(truncate, xTruncate, (to: sqlite3_int64) -> c_int; refuse Call::Truncate, Deed::Truncate {
+    to: usize::try_from(to).expect("a length"),
+});
+hand_on!(sync, xSync, (flags: c_int) -> c_int; refuse Call::Sync, Deed::Sync);
 hand_on!(file_size, xFileSize, (size: *mut sqlite3_int64) -> c_int);
 hand_on!(lock, xLock, (level: c_int) -> c_int);
 hand_on!(unlock, xUnlock, (level: c_int) -> c_int);
@@ -226,7 +288,7 @@ hand_on!(file_control, xFileControl, (what: c_int, with: *mut c_void) -> c_int);
 hand_on!(sector_size, xSectorSize, () -> c_int);
 hand_on!(device_characteristics, xDeviceCharacteristics, () -> c_int);
 hand_on!(shm_map, xShmMap, (region: c_int, size: c_int, extend: c_int, to: *mut *mut c_void) -> c_int);
-hand_on!(shm_lock, xShmLock, (offset: c_int, many: c_int, flags: c_int) -> c_int);
+hand_on!(shm_lock_on, xShmLock, (offset: c_int, many: c_int, flags: c_int) -> c_int);
 hand_on!(shm_barrier, xShmBarrier, () -> ());
 hand_on!(shm_unmap, xShmUnmap, (delete: c_int) -> c_int);
 
@@ -241,5 +303,30 @@ unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
             (*layered).path = ptr::null_mut();
         }
         answer
+    }
+}
+
+unsafe extern "C" fn write(file: *mut sqlite3_file, from: *const c_void, many: c_int, at: sqlite3_int64) -> c_int {
+    // SAFETY: as above; half of what was given is there too.
+    unsafe {
+        match refused(file, &[Call::Write, Call::TornWrite]) {
+            Some((Call::TornWrite, code)) => {
+                write_on(file, from, many / 2, at);
+                code
+            }
+            Some((_, code)) => code,
+            None => write_on(file, from, many, at),
+        }
+    }
+}
+
+unsafe extern "C" fn shm_lock(file: *mut sqlite3_file, offset: c_int, many: c_int, flags: c_int) -> c_int {
+    // SAFETY: as above.
+    unsafe {
+        let alone = flags & SQLITE_SHM_EXCLUSIVE != 0 && flags & SQLITE_SHM_LOCK != 0;
+        match Some(()).filter(|()| alone).and_then(|()| refused(file, &[Call::Lock])) {
+            Some((_, code)) => code,
+            None => shm_lock_on(file, offset, many, flags),
+        }
     }
 }
