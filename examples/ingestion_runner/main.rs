@@ -153,7 +153,7 @@ fn scheduler(args: &Args, world: &World, store: &SqliteStore, report: &Arc<Repor
                 trouble.store(true, Ordering::Relaxed);
                 event.to_string()
             }
-            Event::StoreRecovered | Event::CutOff { .. } | Event::Clock(_) => event.to_string(),
+            Event::StoreRecovered | Event::CutOff { .. } | Event::Dropped { .. } | Event::Clock(_) => event.to_string(),
             _ => return,
         };
         report.trouble(clock.wall(), &text);
@@ -175,7 +175,10 @@ fn register(
         .immediately()
         .named("ingest")
         .at_least_once()
-        .overlap(Overlap::Queue { most: 1 })
+        // One asks at a time. What comes meanwhile is held back as one run, so that no occurrence is dropped; while some wait
+        // for a further attempt, others go on.
+        .mutex("feed")
+        .overlap(Overlap::Allow { most: 8 })
         .timeout(world.limit * 2 * world.clock.speed())
         .retry(2)
         .backoff(backoff.clone())

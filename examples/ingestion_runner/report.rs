@@ -70,7 +70,7 @@ impl Report {
         let failed = ingest.errors + ingest.panics + ingest.timeouts;
         println!("Ran ingest {} times", ingest.runs - failed - ingest.stopped);
         println!("  {failed} more failed after all attempts, {} further attempts were made", ingest.retries);
-        println!("  {} missed occurrences were made up for by later runs", ingest.folded + ingest.dropped);
+        println!("  {} missed occurrences were made up for by later runs", ingest.folded);
         self.count(|Counts { new, revised, left_out, joined }| {
             println!("  {new} new events, {revised} revisions, {left_out} records left out");
             println!("  airports looked up for {joined} events");
