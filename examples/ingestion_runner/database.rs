@@ -1,4 +1,4 @@
-//! What is kept: events by id in their last revision, the airports near them, and since when nothing was fetched.
+//! What is kept: events by id in their last revision, the airports near them, and what was fetched when.
 //!
 //! It is in the file in which the scheduler keeps its jobs. So what an ingest found and that the ingest is done are one
 //! transaction: whenever the program is killed, both are there or neither is.
@@ -44,13 +44,16 @@ impl Database {
              CREATE TABLE IF NOT EXISTS airport_near (
                  event TEXT NOT NULL REFERENCES event (id), iata TEXT NOT NULL, kilometres REAL NOT NULL,
                  PRIMARY KEY (event, iata));
-             CREATE TABLE IF NOT EXISTS fetched (feed TEXT PRIMARY KEY, at INTEGER NOT NULL);",
+             CREATE TABLE IF NOT EXISTS fetched (
+                 at INTEGER NOT NULL, feed TEXT NOT NULL, run INTEGER NOT NULL, attempt INTEGER NOT NULL,
+                 new INTEGER NOT NULL, revised INTEGER NOT NULL);
+             CREATE INDEX IF NOT EXISTS fetched_last ON fetched (feed, at);",
         )?;
         Ok(Database(connection))
     }
 
-    /// Takes in events: a repeat changes nothing, a newer revision replaces. With them goes when the feed was asked for them,
-    /// and that the run which did so is done.
+    /// Takes in events: a repeat changes nothing, a newer revision replaces. With them goes when the feed was asked for them and
+    /// what was new, and that the run which did so is done.
     pub fn ingest(
         &mut self,
         quakes: &[Quake],
@@ -80,7 +83,11 @@ impl Database {
                 quake.longitude
             ])?;
         }
-        transaction.execute("INSERT OR REPLACE INTO fetched VALUES (?, ?)", params![feed, asked.timestamp_millis()])?;
+        let Changed { new, revised } = changed;
+        transaction.execute(
+            "INSERT INTO fetched VALUES (?, ?, ?, ?, ?, ?)",
+            params![asked.timestamp_millis(), feed, run.number as i64, run.attempt, new as i64, revised as i64],
+        )?;
         store.complete(&transaction, run)?;
         transaction.commit()?;
         Ok(changed)

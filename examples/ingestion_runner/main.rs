@@ -179,7 +179,7 @@ fn register(
         // for a further attempt, others go on.
         .mutex("feed")
         .overlap(Overlap::Allow { most: 8 })
-        .timeout(world.limit * 2 * world.clock.speed())
+        .timeout(world.limit * 4 * world.clock.speed())
         .retry(2)
         .backoff(backoff.clone())
         .when(move || !over.load(Ordering::Relaxed))

@@ -1,6 +1,6 @@
 //! What a person sees: a line a run, or one live line in a terminal, and a summary at the end.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct Report {
 }
 
 /// What was done since the program began.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
     pub new: usize,
     pub revised: usize,
@@ -41,7 +41,7 @@ impl Report {
         let text = stamped(at, text);
         match &self.bar {
             Some(bar) => bar.set_message(text),
-            None => println!("{text}"),
+            None => print(&text),
         }
     }
 
@@ -50,7 +50,7 @@ impl Report {
         let text = stamped(at, text);
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => println!("{text}"),
+            None => print(&text),
         }
     }
 
@@ -68,15 +68,19 @@ impl Report {
             bar.finish_and_clear();
         }
         let failed = ingest.errors + ingest.panics + ingest.timeouts;
-        println!("Ran ingest {} times", ingest.runs - failed - ingest.stopped);
-        println!("  {failed} more failed after all attempts, {} further attempts were made", ingest.retries);
-        println!("  {} missed occurrences were made up for by later runs", ingest.folded);
-        self.count(|Counts { new, revised, left_out, joined }| {
-            println!("  {new} new events, {revised} revisions, {left_out} records left out");
-            println!("  airports looked up for {joined} events");
-        });
-        println!("  the database holds {events} events and {airports} pairs of event and airport");
+        let Counts { new, revised, left_out, joined } = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        print(&format!("Ran ingest {} times", ingest.runs - failed - ingest.stopped));
+        print(&format!("  {failed} more failed after all attempts, {} further attempts were made", ingest.retries));
+        print(&format!("  {} missed occurrences were made up for by later runs", ingest.folded));
+        print(&format!("  {new} new events, {revised} revisions, {left_out} records left out"));
+        print(&format!("  airports looked up for {joined} events"));
+        print(&format!("  the database holds {events} events and {airports} pairs of event and airport"));
     }
+}
+
+/// If nobody reads it any more, the work goes on: what is done is done, whether it can be said or not.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 fn stamped(at: DateTime<Utc>, text: &str) -> String {

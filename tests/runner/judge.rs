@@ -55,16 +55,19 @@ pub struct Accounts {
     pub failed: u64,
     /// Attempts after the first, after a failure or a kill.
     pub again: u64,
+    /// Attempts that left what they fetched besides the last one of their run.
+    pub twice: u64,
 }
 
 impl fmt::Display for Accounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Accounts { runs, occurrences, failed, again } = self;
+        let Accounts { runs, occurrences, failed, again, .. } = self;
         write!(f, "{runs} runs for {occurrences} occurrences, {failed} of them failed, {again} attempts again")
     }
 }
 
-/// Each occurrence of `ingest` belongs to one run, each run is in the history once, and each that is done was followed once.
+/// Each occurrence of `ingest` belongs to one run, each run is in the history once, and each that is done has left what it
+/// fetched once and was followed once.
 /// `steps` is how far the wall clock was set, one after the other.
 pub fn accounts(file: &Path, steps: &[TimeDelta]) -> Accounts {
     let store = SqliteStore::open(file).unwrap();
@@ -97,6 +100,14 @@ pub fn accounts(file: &Path, steps: &[TimeDelta]) -> Accounts {
 
     let is_done = |run: &&RunRecord| matches!(run.state, RunState::Ended { end: RunEnd::Done, .. });
     let done: Vec<u64> = ingests.iter().filter(is_done).map(|run| run.number).collect();
+    // An attempt whose time was up may have been about to commit: then the next one has done the same again.
+    let database = Connection::open(file).unwrap();
+    let count = |sql: &str| database.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap() as u64;
+    let last = "SELECT count(*) FROM fetched JOIN punctual_runs ON number = run AND punctual_runs.attempt = fetched.attempt WHERE job = (SELECT job FROM
+        punctual_jobs WHERE name = 'ingest') AND state = 'done'";
+    assert_eq!(count(last), done.len() as u64);
+    let twice = count("SELECT count(*) FROM fetched") - done.len() as u64;
+
     let mut followed: Vec<u64> = airports.iter().flat_map(|run| &run.follows).map(|run| run.number).collect();
     followed.sort_unstable();
     assert_eq!(followed, done);
@@ -106,5 +117,6 @@ pub fn accounts(file: &Path, steps: &[TimeDelta]) -> Accounts {
         occurrences: ingests.iter().map(|run| run.folded).sum(),
         failed: (ingests.len() - done.len()) as u64,
         again: ingests.iter().map(|run| u64::from(run.attempt) - 1).sum(),
+        twice,
     }
 }

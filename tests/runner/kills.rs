@@ -28,7 +28,7 @@ fn week(seed: u64, speed: u32) -> String {
     let at = |time: Option<&i64>| time.and_then(|time| DateTime::from_timestamp_millis(*time)).expect("a time");
     let (first, last): (DateTime<Utc>, DateTime<Utc>) = (at(times.iter().min()), at(times.iter().max()));
     let mut machine = Machine { disk: Disk::new(&format!("kills-{seed}")), speed, now: first, steps: Vec::new() };
-    let (mut kills, mut cut_off, mut was_full) = (0, 0, "not tried");
+    let (mut kills, mut cut_off, mut timed_out, mut was_full) = (0, 0, 0, "not tried");
     // Each life ends at a moment within the three hours that follow those in which it began.
     while machine.now < last {
         let passed = (machine.now - first).num_seconds() / THREE_HOURS.num_seconds();
@@ -63,7 +63,9 @@ fn week(seed: u64, speed: u32) -> String {
         }
         life.read_until(Instant::now() + within.mul_f64(rng.f64()));
         let (log, now) = life.kill();
-        cut_off += log.iter().filter(|line| line.contains("ingest: the process ended in attempt")).count();
+        let count = |text: &str| log.iter().filter(|line| line.contains(text)).count() as u64;
+        cut_off += count("ingest: the process ended in attempt");
+        timed_out += count("took longer than");
         machine.now = now;
         kills += 1;
     }
@@ -78,6 +80,7 @@ fn week(seed: u64, speed: u32) -> String {
     holds_the_week(&machine.file());
     let steps = CLOCK_IS_SET.map(|(_, by)| by);
     let accounts = accounts(&machine.file(), &steps);
+    assert!(accounts.twice <= timed_out, "{} twice, {timed_out} timed out", accounts.twice);
     // Less than this, and nothing was tried.
     assert!(kills >= 45 && cut_off > 0, "{kills} kills, {cut_off} in the middle of an ingest");
     assert!(accounts.occurrences as i64 >= (last - first).num_minutes() / 5, "{accounts:?}");
