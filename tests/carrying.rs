@@ -651,6 +651,32 @@ fn while_the_store_cannot_be_written_jobs_go_by_their_choice() {
 }
 
 #[test]
+fn who_waits_for_others_goes_on_once_the_store_can_be_written_again() {
+    let machine = Machine::new();
+    let it = machine.boot();
+    *it.broken.lock().unwrap() = Some(StoreError::Full { path: "jobs.db".to_owned() });
+    let note = machine.note();
+    let mut turns = 0;
+    let first = move || {
+        turns += 1;
+        note(format!("first {turns}"));
+        if turns < 3 { punctual::Outcome::Yield } else { punctual::Outcome::Done }
+    };
+    it.scheduler.once_after(MINUTE).mutex("db").do_(first).unwrap();
+    it.scheduler.once_after(MINUTE).named("second").mutex("db").do_(machine.noting("second")).unwrap();
+    machine.clock.advance(MINUTE);
+    // The second one waits for the first, and then what is to be written of it cannot be.
+    let _ = it.scheduler.run_pending();
+    assert_eq!(machine.noted(), "first 1");
+    *it.broken.lock().unwrap() = None;
+    for _ in 0..5 {
+        machine.clock.advance(MINUTE);
+        it.poll();
+    }
+    assert_eq!(machine.noted(), "first 2 first 3 second");
+}
+
+#[test]
 fn a_clock_that_was_set_back_while_off() {
     // By an hour, calendar jobs wait until it passes what was run; intervals go on as if no time had passed.
     for (back, daily) in [(TimeDelta::hours(1), ""), (TimeDelta::days(400), "daily")] {
