@@ -86,7 +86,6 @@ fn the_recorded_week_comes_in_whole() {
     let second = run("2018-02-02T04:00:00Z", "2d", &["--seed", "2"]);
     assert!(second.contains("nothing was fetched for "), "{second}");
     let third = run("2018-02-05T10:00:00Z", "3d", &["--seed", "3"]);
-    assert!(third.contains("nothing was fetched for 3"), "{third}");
     assert!(third.contains("the week's feed covers it"), "{third}");
     assert!(third.contains("further attempts were made"), "{third}");
     assert!(third.contains("Ran ingest "), "{third}");

@@ -34,8 +34,7 @@ impl Ingest {
     /// in one transaction with the end of the run, so it is changed once.
     pub fn run(&self, run: &RunView) -> Result<(), AnyError> {
         let asked = self.clock.feed_time();
-        let (any, week) = self.last_fetched()?;
-        let (feed, missed) = feed_at(asked, any, week);
+        let (feed, missed) = self.feed_for(asked)?;
         // What takes long is done before the transaction begins, in which nobody else can write.
         let (quakes, errors) = feed::read(&self.quakes.for_feed(feed).fetch(self.limit)?)?;
         let Changed { new, revised } = self.database().ingest(&quakes, (feed, asked), &self.store, run.facts())?;
@@ -54,10 +53,11 @@ impl Ingest {
         Ok(())
     }
 
-    /// When any feed, and the whole week's, was last asked for what is kept.
-    fn last_fetched(&self) -> Result<(Option<DateTime<Utc>>, Option<DateTime<Utc>>), AnyError> {
+    /// The feed to be asked now, and what is to be said of that.
+    fn feed_for(&self, now: DateTime<Utc>) -> Result<(&'static str, Option<String>), AnyError> {
         let database = self.database();
-        Ok((database.last_fetched(None)?, database.last_fetched(Some("all_week"))?))
+        let (any, week) = (database.last_fetched(None)?, database.last_fetched(Some("all_week"))?);
+        Ok(feed_at(now, any, week))
     }
 
     fn database(&self) -> MutexGuard<'_, Database> {
