@@ -45,8 +45,8 @@ fn week(seed: u64, speed: u32) -> String {
             within = Duration::from_millis(100);
         } else {
             life.read_to("  ingest  ");
-            if set.is_some() {
-                life.read_to("the wall clock was set");
+            if let Some((_, by)) = set {
+                life.read_to_step(*by);
                 life.read_to("  ingest  ");
             }
             if kills == DISK_IS_FULL {

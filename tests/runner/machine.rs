@@ -69,6 +69,20 @@ impl Life {
 
     /// Reads on until a line has this in it.
     pub fn read_to(&mut self, text: &str) {
+        self.read_to_line(text, |line| line.contains(text));
+    }
+
+    /// Reads on until it says that its wall clock was set by this. By a clock that runs so fast it may also say so of a moment
+    /// between two looks.
+    pub fn read_to_step(&mut self, by: TimeDelta) {
+        let is_about = |seconds: f64| (seconds - by.abs().num_seconds() as f64).abs() < 60.0;
+        self.read_to_line("its clock was set", |line| {
+            let by = line.split_once("the wall clock was set").and_then(|(_, by)| by.strip_suffix('s')?.rsplit(' ').next());
+            by.and_then(|by| by.parse().ok()).is_some_and(is_about)
+        });
+    }
+
+    fn read_to_line(&mut self, text: &str, is_it: impl Fn(&str) -> bool) {
         let end = Instant::now() + PATIENCE;
         loop {
             match self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
@@ -77,7 +91,7 @@ impl Life {
                     panic!("{error} before {text:?}:\n{}", self.log.join("\n"))
                 }
             }
-            if self.log.last().is_some_and(|line| line.contains(text)) {
+            if self.log.last().is_some_and(|line| is_it(line)) {
                 return;
             }
         }
