@@ -10,8 +10,8 @@ use super::machine::{Disk, Machine};
 const THREE_HOURS: TimeDelta = TimeDelta::hours(3);
 
 /// What happens in which of the lives.
-const CLOCK_IS_SET: [(usize, TimeDelta); 2] = [(15, TimeDelta::hours(2)), (40, TimeDelta::minutes(-90))];
-const DISK_IS_FULL: usize = 27;
+const CLOCK_IS_SET: [(usize, TimeDelta); 2] = [(10, TimeDelta::hours(2)), (28, TimeDelta::minutes(-90))];
+const DISK_IS_FULL: usize = 19;
 
 #[test]
 fn killed_every_three_hours_the_week_comes_in_whole() {
@@ -84,7 +84,7 @@ fn week(seed: u64, speed: u32) -> String {
     let accounts = accounts(&machine.file(), &steps);
     assert!(accounts.twice <= timed_out, "{} twice, {timed_out} timed out", accounts.twice);
     // Less than this, and nothing was tried.
-    assert!(kills >= 45 && cut_off > 0, "{kills} kills, {cut_off} in the middle of an ingest");
+    assert!(kills >= 30 && cut_off > 0, "{kills} kills, {cut_off} in the middle of an ingest");
     assert!(accounts.occurrences as i64 >= (last - first).num_minutes() / 5, "{accounts:?}");
     format!("{kills} kills, {cut_off} in the middle of an ingest; the disk {was_full}; {accounts}; in {:.1?}", began.elapsed())
 }
