@@ -46,7 +46,10 @@ fn week(seed: u64, speed: u32) -> String {
         } else {
             life.read_to("  ingest  ");
             if let Some((_, by)) = set {
+                // What was written by the old time only is of a clock that was set back while it was off, and counts anew. The
+                // second of the next two began after it was set.
                 life.read_to_step(*by);
+                life.read_to("  ingest  ");
                 life.read_to("  ingest  ");
             }
             if kills == DISK_IS_FULL {
