@@ -349,6 +349,39 @@ fn a_retry_goes_on_counting_in_the_next_process() {
 }
 
 #[test]
+fn a_job_that_carries_a_retry_on_keeps_its_limits() {
+    let machine = Machine::new();
+    let life = |fails: bool| {
+        let it = machine.boot();
+        let note = machine.note();
+        let sync = it.scheduler.every(1).hour().named("sync").mutex("db").retry(1).backoff(punctual::Backoff::constant(MINUTE));
+        let mut turns = 0;
+        // In the second life it goes on until its third turn.
+        sync.do_(move || {
+            turns += 1;
+            note(format!("sync {turns}"));
+            match turns {
+                _ if fails => punctual::Outcome::Retry,
+                3 => punctual::Outcome::Done,
+                _ => punctual::Outcome::Yield,
+            }
+        })
+        .unwrap();
+        it.scheduler.once_after(2 * MINUTE).mutex("db").do_(machine.noting("other")).unwrap();
+        it
+    };
+    let first = life(true);
+    machine.clock.advance(HOUR);
+    first.poll();
+    first.kill();
+    machine.noted();
+    let second = life(false);
+    machine.clock.advance(2 * MINUTE);
+    second.poll();
+    assert_eq!(machine.noted(), "sync 1 sync 2 sync 3 other");
+}
+
+#[test]
 fn a_run_that_fails_as_all_is_shut_down_is_tried_again_in_the_next_process() {
     for background in [false, true] {
         let machine = Machine::new();
@@ -618,6 +651,32 @@ fn while_the_store_cannot_be_written_jobs_go_by_their_choice() {
         assert_eq!(folded, 3, "{without:?}: all of it is in the history");
         assert!(*writes.lock().unwrap() < 20);
     }
+}
+
+#[test]
+fn who_waits_for_others_goes_on_once_the_store_can_be_written_again() {
+    let machine = Machine::new();
+    let it = machine.boot();
+    *it.broken.lock().unwrap() = Some(StoreError::Full { path: "jobs.db".to_owned() });
+    let note = machine.note();
+    let mut turns = 0;
+    let first = move || {
+        turns += 1;
+        note(format!("first {turns}"));
+        if turns < 3 { punctual::Outcome::Yield } else { punctual::Outcome::Done }
+    };
+    it.scheduler.once_after(MINUTE).mutex("db").do_(first).unwrap();
+    it.scheduler.once_after(MINUTE).named("second").mutex("db").do_(machine.noting("second")).unwrap();
+    machine.clock.advance(MINUTE);
+    // The second one waits for the first, and then what is to be written of it cannot be.
+    let _ = it.scheduler.run_pending();
+    assert_eq!(machine.noted(), "first 1");
+    *it.broken.lock().unwrap() = None;
+    for _ in 0..5 {
+        machine.clock.advance(MINUTE);
+        it.poll();
+    }
+    assert_eq!(machine.noted(), "first 2 first 3 second");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! What can be asked for on the command line.
 
+use std::path::PathBuf;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser;
-use punctual::Schedule;
+use punctual::{Durability, Schedule};
 
 /// Ingests earthquakes every five minutes, and for each notable one looks up the airports nearby.
 ///
@@ -24,9 +26,14 @@ pub struct Args {
     #[arg(long, value_name = "SCHEDULE", default_value = "5 minutes", value_parser = schedule)]
     pub every: Schedule,
 
-    /// The SQLite database; in memory unless given
+    /// The SQLite file for the data and the schedule: with one that is there it goes on from where it was, however it ended. A
+    /// temporary one unless given
     #[arg(long, value_name = "FILE")]
-    pub db: Option<String>,
+    pub db: Option<PathBuf>,
+
+    /// What that file survives besides the end of the program: also that power is lost (`power`), or not (`process`, faster)
+    #[arg(long, value_name = "LEVEL", default_value = "power", value_parser = durability)]
+    pub durability: Durability,
 
     /// How long to go on, by the feed's clock: 90s, 30m, 1h, 7d
     #[arg(long = "for", value_name = "TIME", value_parser = span)]
@@ -48,19 +55,21 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 
-    /// When the clock of the recording begins (2018-02-02T12:00:00Z), to go on after having been off
+    /// When the clock of the recording begins (2018-02-02T12:00:00Z), to have been off until then. Unless given, when the last
+    /// answer was asked for that the file has
     #[arg(long, value_name = "INSTANT")]
     pub from: Option<DateTime<Utc>>,
 
-    /// Sets the wall clock while running, to see what that does: +2h@2018-02-03T12:00:00Z
+    /// Sets the wall clock while running, to see what that does: +2h@2018-02-03T12:00:00Z. May be given several times; if the
+    /// clock begins later, it is set already
     #[arg(long, value_name = "STEP@INSTANT", value_parser = step, allow_hyphen_values = true)]
-    pub set_clock: Option<(TimeDelta, DateTime<Utc>)>,
+    pub set_clock: Vec<(TimeDelta, DateTime<Utc>)>,
 }
 
 const EXAMPLES: &str = "Examples:
   ingestion_runner                             the recorded week in half a minute
   ingestion_runner --faults 20%                the same over a bad line
-  ingestion_runner --db quakes.db --for 2d     two days of it, kept in a file
+  ingestion_runner --db quakes.db --for 2d     two days of it, kept in a file; again, the next two, also after kill -9
   ingestion_runner --quakes https://earthquake.usgs.gov/earthquakes/feed/v1.0/summary/all_hour.geojson --db quakes.db
                                                the live feed, until Ctrl-C
 
@@ -87,6 +96,14 @@ fn span(text: &str) -> Result<TimeDelta, String> {
 fn percent(text: &str) -> Result<u8, String> {
     let number = text.strip_suffix('%').unwrap_or(text);
     number.parse().ok().filter(|n| *n <= 100).ok_or_else(|| format!("{text:?} is no share; write 0% to 100%"))
+}
+
+fn durability(text: &str) -> Result<Durability, String> {
+    match text {
+        "power" => Ok(Durability::Power),
+        "process" => Ok(Durability::Process),
+        _ => Err(format!("{text:?} is no level; write power or process")),
+    }
 }
 
 fn step(text: &str) -> Result<(TimeDelta, DateTime<Utc>), String> {

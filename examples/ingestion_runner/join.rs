@@ -1,5 +1,7 @@
 //! Which airports are near an earthquake.
 
+use std::sync::{Arc, OnceLock};
+
 use serde::Deserialize;
 
 /// How near, in kilometres, and from which magnitude on it matters.
@@ -14,6 +16,9 @@ pub struct Airport {
     pub latitude: f64,
     pub longitude: f64,
 }
+
+/// All of them, once they were fetched.
+pub type AirportList = Arc<OnceLock<Vec<Airport>>>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum AirportsError {

@@ -1,99 +1,75 @@
 //! Earthquakes every five minutes, and after each success the airports near them: two sources, the second depending on
-//! the first.
+//! the first. It may be killed at any moment, and goes on from there when it is started again.
 //!
-//! Four jobs: `fetch` asks the feed in the background, with a time limit and further attempts; `ingest` follows it on this
-//! thread, where the database is; `airports` follows that in small steps, and `airport list` fetches once what it needs. So
-//! nothing holds up the loop, and Ctrl-C is heeded in the middle of a slow answer.
+//! Three jobs: `ingest` asks the feed in the background, with a time limit and further attempts, and keeps what it answers;
+//! `airports` follows it on this thread, in small steps; a third one fetches once what that needs. So nothing holds up the
+//! loop, and Ctrl-C is heeded in the middle of a slow answer. The scheduler keeps its jobs in the file in which the data is.
 //!
-//! `source` fetches, `feed` and `join` make sense of what came, `database` keeps it, `report` shows it. `recording` and
-//! `clock` stand in for the world when no feed is named. This file joins them by a scheduler.
+//! `ingest` and `look_up` are the jobs; `source` fetches for them, `feed` and `join` make sense of what came, `database` keeps
+//! it, `report` shows it. `recording` and `clock` stand in for the world when no feed is named. This file joins them by a
+//! scheduler.
 
 mod cli;
 mod clock;
 mod database;
 mod feed;
+mod ingest;
 mod join;
+mod look_up;
+mod place;
 mod recording;
 mod report;
 mod source;
 
-use std::collections::VecDeque;
 use std::error::Error;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Parser;
-use punctual::{Backoff, Clock, Event, JobHandle, Outcome, Overlap, Run, RunView, Scheduler, SystemClock};
+use punctual::{
+    Backoff, Clock, Event, JobHandle, JobSnapshot, Outcome, Overlap, Scheduler, SqliteStore, StoreError, SystemClock,
+    WithoutStore,
+};
 
 use cli::Args;
-use clock::ScaledClock;
-use database::{Changed, Database};
-use feed::{Quake, RecordError};
-use join::Airport;
+use clock::{ScaledClock, WorldClock};
+use database::Database;
+use ingest::Ingest;
+use join::AirportList;
+use look_up::look_up;
+use place::Place;
 use recording::Recording;
 use report::Report;
 use source::Source;
 
 type AnyError = Box<dyn Error + Send + Sync>;
 
-/// What the jobs on this thread work on.
-struct App {
-    database: Database,
-    known_airports: Vec<Airport>,
-    /// For the next fetch: what was fetched when.
-    fetched: Arc<Mutex<Fetches>>,
-    report: Report,
-}
-
-/// What the jobs in the background need. `feed_time` is the feed's own time, which nobody sets.
-#[derive(Clone)]
-struct Feeds {
+/// What is lived in: where the data comes from, by which clock, and for how long.
+struct World {
     quakes: Source,
     airports: Source,
+    /// How long an answer may take, in real time.
     limit: Duration,
-    feed_time: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
-    fetched: Arc<Mutex<Fetches>>,
-}
-
-/// When any feed, and the whole week's, was last taken in.
-#[derive(Debug, Clone, Copy)]
-struct Fetches {
-    any: Option<DateTime<Utc>>,
-    week: Option<DateTime<Utc>>,
-}
-
-/// An answer of the feed.
-struct Answer {
-    feed: &'static str,
-    /// When it was asked for, in the feed's time, and what was missed before.
-    asked: DateTime<Utc>,
-    missed: Option<String>,
-    quakes: Vec<Quake>,
-    errors: Vec<RecordError>,
-}
-
-/// The world that the scheduler lives in.
-struct World {
-    app: App,
-    feeds: Feeds,
-    scheduler: Scheduler<App>,
-    scaled: Option<ScaledClock>,
-    /// How long to go on.
+    clock: WorldClock,
     time: Option<TimeDelta>,
-    /// How many times faster than real time the scheduler's clock runs.
-    speed: u32,
+}
+
+/// The jobs that the loop asks after.
+struct Jobs {
+    ingest: JobHandle,
+    airports: JobHandle<Outcome>,
 }
 
 /// After the time given, what has begun has so long to be finished; at Ctrl-C less.
 const TO_FINISH: Duration = Duration::from_secs(5);
 const TO_STOP: Duration = Duration::from_millis(500);
 
-/// How old the last fetch of the whole week may be, for late revisions.
-const REVISIONS: TimeDelta = TimeDelta::hours(6);
+/// For how long it is kept which runs there were.
+const HISTORY: Duration = Duration::from_secs(90 * 86_400);
 
 fn main() -> ExitCode {
     match run(Args::parse()) {
@@ -106,7 +82,26 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> Result<(), AnyError> {
-    let mut world = begin(&args)?;
+    let place = Place::new(args.db.as_deref())?;
+    let wrong = |error: &dyn Error| format!("{} cannot be opened ({error}); check --db", place.file().display());
+    let mut database = Database::open(place.file()).map_err(|error| wrong(&error))?;
+    let world = World::new(&args, database.last_fetched(None)?)?;
+    let store = SqliteStore::options().durability(args.durability).keep_for(HISTORY).clock(world.clock.clone());
+    let store = store.open(place.file()).map_err(|error| wrong(&error))?;
+    let report = Arc::new(Report::new(world.time.map(|time| time.num_minutes().max(1) as u64)));
+    let scheduler = scheduler(&args, &world, &store, &report);
+
+    let over = Arc::new(AtomicBool::new(false));
+    let ingest = Ingest {
+        quakes: world.quakes.clone(),
+        limit: world.limit,
+        clock: world.clock.clone(),
+        database: Mutex::new(Database::open(place.file())?),
+        store,
+        report: report.clone(),
+    };
+    let jobs = register(&args, &world, &scheduler, ingest, over.clone())?;
+
     let stop = Arc::new(AtomicBool::new(false));
     let (asked, main) = (stop.clone(), std::thread::current());
     ctrlc::set_handler(move || {
@@ -115,211 +110,132 @@ fn run(args: Args) -> Result<(), AnyError> {
     })?;
     // What comes back from the background wakes the loop.
     let main = std::thread::current();
-    world.scheduler.on_change(move || main.unpark());
-    let jobs = register(&args, &world)?;
-    let start = (world.feeds.feed_time)();
-    let mut step = args.set_clock;
+    scheduler.on_change(move || main.unpark());
+
+    let start = world.clock.feed_time();
     let mut finish: Option<Instant> = None;
     while !stop.load(Ordering::Relaxed) {
-        let tick = world.scheduler.run_pending_with(&mut world.app);
-        let passed = (world.feeds.feed_time)() - start;
-        let over = world.time.is_some_and(|time| passed >= time);
-        if over && finish.is_none() {
-            jobs.fetch.pause();
-            finish = Some(Instant::now() + TO_FINISH);
+        let tick = scheduler.run_pending_with(&mut database);
+        let passed = world.clock.feed_time() - start;
+        if world.time.is_some_and(|time| passed >= time) || args.once && jobs.ingest.stats().runs > 0 {
+            over.store(true, Ordering::Relaxed);
+            let end = *finish.get_or_insert_with(|| Instant::now() + TO_FINISH);
+            if jobs.are_idle() || end < Instant::now() {
+                break;
+            }
         }
-        if world.scheduler.is_empty()
-            || finish.is_some_and(|end| tick.next().is_none() && !is_running(&world) || end < Instant::now())
-        {
-            break;
-        }
-        if let (Some((by, _)), Some(clock)) = (step.take_if(|(_, at)| start + passed >= *at), &world.scaled) {
-            clock.set_by(by);
-        }
-        world.app.report.progress(passed.to_std().unwrap_or_default(), jobs.airports.progress());
-        std::thread::park_timeout((tick.idle(Duration::from_secs(3600)) / world.speed).min(Duration::from_millis(200)));
+        report.progress(passed.to_std().unwrap_or_default(), jobs.airports.progress());
+        std::thread::park_timeout((tick.idle(Duration::from_secs(3600)) / world.clock.speed()).min(Duration::from_millis(200)));
     }
-    let left = world.scheduler.shutdown(TO_STOP);
-    let (events, airports) = world.app.database.totals()?;
-    world.app.report.summary(&jobs.fetch.stats(), events, airports);
+    let left = scheduler.shutdown(TO_STOP);
+    let (events, airports) = database.totals()?;
+    report.summary(&jobs.ingest.stats(), events, airports);
     left.iter().for_each(|job| println!("  {} had not ended", job.label()));
     Ok(())
 }
 
-fn is_running(world: &World) -> bool {
-    world.scheduler.jobs().iter().any(|job| job.running)
+fn scheduler(args: &Args, world: &World, store: &SqliteStore, report: &Arc<Report>) -> Scheduler<Database> {
+    // While the file cannot be written, there is nothing to be done: the data is in it too.
+    let scheduler = Scheduler::builder().store(store.clone()).without_store(WithoutStore::Hold);
+    let scheduler = scheduler.clock(world.clock.clone()).zone(Utc).seed(args.seed).build();
+    let (clock, report, trouble) = (world.clock.clone(), report.clone(), AtomicBool::new(false));
+    scheduler.on_event(move |event| {
+        let text = match event {
+            Event::Failed(failure) => {
+                // Only the list has no name.
+                let job = failure.name.as_deref().unwrap_or("airport list");
+                format!("{job:<8}  {}, attempt {}", failure.kind, failure.attempt)
+            }
+            // The other connection writes: by a clock that runs so fast that takes long.
+            Event::StoreFailed { error: StoreError::Busy { .. }, .. } => return,
+            Event::StoreRecovered if !trouble.swap(false, Ordering::Relaxed) => return,
+            Event::StoreFailed { .. } => {
+                trouble.store(true, Ordering::Relaxed);
+                event.to_string()
+            }
+            Event::StoreRecovered | Event::CutOff { .. } | Event::Dropped { .. } | Event::Clock(_) => event.to_string(),
+            _ => return,
+        };
+        report.trouble(clock.wall(), &text);
+    });
+    scheduler
 }
 
-/// The jobs that the loop asks after.
-struct Jobs {
-    fetch: JobHandle<Answer>,
-    airports: JobHandle<Outcome>,
-}
-
-fn register(args: &Args, world: &World) -> Result<Jobs, AnyError> {
-    let (scheduler, feeds) = (&world.scheduler, &world.feeds);
+fn register(
+    args: &Args,
+    world: &World,
+    scheduler: &Scheduler<Database>,
+    ingest: Ingest,
+    over: Arc<AtomicBool>,
+) -> Result<Jobs, AnyError> {
     let backoff = Backoff::exponential(Duration::from_secs(20), Duration::from_secs(120)).jitter(Duration::from_secs(10));
-    let times = if args.once { 1 } else { u32::MAX };
-    let ask = feeds.clone();
-    let fetch = scheduler
+    let report = ingest.report.clone();
+    let ingest = scheduler
         .schedule(args.every.clone())
         .immediately()
-        .times(times)
-        .named("fetch")
-        .overlap(Overlap::Queue { most: 1 })
-        .timeout(feeds.limit * 2 * world.speed)
+        .named("ingest")
+        .at_least_once()
+        // One asks at a time. What comes meanwhile is held back as one run, so that no occurrence is dropped; while some wait
+        // for a further attempt, others go on.
+        .mutex("feed")
+        .overlap(Overlap::Allow { most: 8 })
+        .timeout(world.limit * 4 * world.clock.speed())
         .retry(2)
         .backoff(backoff.clone())
+        .when(move || !over.load(Ordering::Relaxed))
         .background()
-        .do_with(move |run| ask.ask(run))?;
-    let ingest = scheduler.following(&fetch).named("ingest").do_with(ingest)?;
-    let airports = scheduler.following(&ingest).named("airports").do_with(look_up())?;
-    let ask = feeds.clone();
-    let list = scheduler.reboot().named("airport list").retry(1000).backoff(backoff).background();
-    let list = list.do_(move || Ok::<_, AnyError>(join::airports(&ask.airports.fetch(ask.limit)?)?))?;
-    scheduler.following(&list).do_with(|run, list| run.host().known_airports.clone_from(list))?;
-    Ok(Jobs { fetch, airports })
+        .do_with(move |run| ingest.run(run))?;
+    if args.once && ingest.next_run().is_none_or(|next| next > world.clock.wall()) {
+        // An earlier process has done what was due.
+        ingest.run_now();
+    }
+    // Without a name, it is not kept: what it fetches goes with the process.
+    let list = AirportList::default();
+    let (fetched, is_there) = (list.clone(), list.clone());
+    let (airports, limit) = (world.airports.clone(), world.limit);
+    scheduler.reboot().retry(1000).backoff(backoff).background().do_(move || {
+        let _ = fetched.set(join::airports(&airports.fetch(limit)?)?);
+        Ok::<_, AnyError>(())
+    })?;
+    let airports = scheduler.following(&ingest).named("airports").at_least_once();
+    let airports = airports.when(move || is_there.get().is_some()).do_with(look_up(list, report))?;
+    Ok(Jobs { ingest, airports })
 }
 
-fn begin(args: &Args) -> Result<World, AnyError> {
-    let database = Database::open(args.db.as_deref())
-        .map_err(|error| format!("the database {} cannot be opened ({error}); check --db", args.db.as_deref().unwrap_or("")))?;
-    let at = |feed| database.last_fetched(feed).map(|at| at.and_then(DateTime::from_timestamp_millis));
-    let fetched = Arc::new(Mutex::new(Fetches { any: at(None)?, week: at(Some("all_week"))? }));
-    let builder = Scheduler::<App>::builder().zone(Utc).seed(args.seed);
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
-    let app = |minutes| App { database, known_airports: Vec::new(), fetched: fetched.clone(), report: Report::new(minutes) };
-    let world = match &args.quakes {
-        Some(quakes) => {
-            let airports = args.airports.as_deref().map_or(Source::File(data.join("airports.csv")), Source::parse);
+impl Jobs {
+    /// Whether what was begun is finished.
+    fn are_idle(&self) -> bool {
+        let is_running = |job: Option<JobSnapshot>| job.is_some_and(|job| job.running || job.retrying.is_some());
+        !is_running(self.ingest.snapshot()) && !is_running(self.airports.snapshot()) && self.airports.next_run().is_none()
+    }
+}
+
+impl World {
+    /// The live feed, or the recording of a week: that from when it was last asked for something that is kept.
+    fn new(args: &Args, last_fetched: Option<DateTime<Utc>>) -> Result<World, AnyError> {
+        let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
+        let airports = args.airports.as_deref().map(Source::parse);
+        if let Some(quakes) = &args.quakes {
             let (quakes, limit) = (Source::parse(quakes), Duration::from_secs(30));
             if let Source::File(_) = &quakes {
                 quakes.fetch(limit)?;
             }
-            let app = app(args.time.map(|time| time.num_minutes().max(1) as u64));
-            let feeds = Feeds { quakes, airports, limit, feed_time: Arc::new(Utc::now), fetched };
-            World { app, feeds, scheduler: builder.clock(SystemClock::new()).build(), scaled: None, time: args.time, speed: 1 }
+            let airports = airports.unwrap_or(Source::File(data.join("airports.csv")));
+            let clock = WorldClock::Machine(SystemClock::new());
+            return Ok(World { quakes, airports, limit, clock, time: args.time });
         }
-        None => {
-            let recording = Arc::new(Recording::open(&data)?);
-            let (first, last) = recording.span();
-            let start = args.from.unwrap_or(first);
-            let time = args.time.unwrap_or(last - start + TimeDelta::hours(12));
-            let clock = ScaledClock::new(start, args.speed);
-            let address = recording::serve(recording, clock.clone(), args.faults, args.seed)?;
-            let airports = args.airports.clone().unwrap_or(format!("{address}/airports.csv"));
-            let app = app(Some(time.num_minutes().max(1) as u64));
-            let feed_clock = clock.clone();
-            let feeds = Feeds {
-                quakes: Source::Url(format!("{address}/all_hour.geojson")),
-                airports: Source::parse(&airports),
-                limit: Duration::from_millis(250),
-                feed_time: Arc::new(move || feed_clock.feed_time()),
-                fetched,
-            };
-            let scheduler = builder.clock(clock.clone()).build();
-            World { app, feeds, scheduler, scaled: Some(clock), time: Some(time), speed: args.speed }
-        }
-    };
-    let (wall, say) = (world.scaled.clone(), world.app.report.voice());
-    world.scheduler.on_event(move |event| {
-        let text = match event {
-            Event::Clock(change) => change.to_string(),
-            Event::Failed(failure) => format!("{:<8}  {}, attempt {}", failure.label(), failure.kind, failure.attempt),
-            _ => return,
-        };
-        say(wall.as_ref().map_or_else(Utc::now, Clock::wall), &text);
-    });
-    Ok(world)
-}
-
-impl Feeds {
-    /// Source 1: what has happened since the last fetch.
-    fn ask(&self, _run: &RunView) -> Result<Answer, AnyError> {
-        let asked = (self.feed_time)();
-        let fetched = *self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-        let (feed, missed) = fetched.feed_at(asked);
-        let (quakes, errors) = feed::read(&self.quakes.for_feed(feed).fetch(self.limit)?)?;
-        Ok(Answer { feed, asked, missed, quakes, errors })
-    }
-}
-
-impl Fetches {
-    /// The feed that covers the time since the last fetch; the week's now and then, since records are revised for days.
-    fn feed_at(&self, now: DateTime<Utc>) -> (&'static str, Option<String>) {
-        let Some(off) = self.any.map(|at| now - at) else { return ("all_week", None) };
-        let missed = format!("nothing was fetched for {} h {} min", off.num_hours(), off.num_minutes() % 60);
-        match () {
-            () if off > TimeDelta::days(7) => {
-                ("all_week", Some(format!("{missed}; the feeds reach back a week, what is older cannot be had")))
-            }
-            () if off > TimeDelta::hours(23) => ("all_week", Some(format!("{missed}; the week's feed covers it"))),
-            () if self.week.is_none_or(|week| now - week > REVISIONS) => ("all_week", None),
-            () if off > TimeDelta::minutes(55) => ("all_day", Some(format!("{missed}; the day's feed covers it"))),
-            () => ("all_hour", None),
-        }
-    }
-}
-
-/// Keeps what the feed answered.
-fn ingest(run: &mut Run<'_, App>, answer: &Answer) -> Result<Changed, AnyError> {
-    let (due, folded) = (run.due(), run.follows().map_or(1, |fetch| fetch.folded));
-    let app = run.host();
-    let Answer { feed, asked, missed, quakes, errors } = answer;
-    if let Some(missed) = missed {
-        app.report.trouble(due, &format!("ingest    {missed}"));
-    }
-    for error in errors {
-        app.report.trouble(due, &format!("ingest    {error}"));
-    }
-    app.report.left_out += errors.len();
-    let changed = app.database.ingest(quakes, feed, asked.timestamp_millis())?;
-    let mut fetched = app.fetched.lock().unwrap_or_else(PoisonError::into_inner);
-    fetched.any = fetched.any.max(Some(*asked));
-    if *feed == "all_week" {
-        fetched.week = fetched.week.max(Some(*asked));
-    }
-    drop(fetched);
-    app.report.new += changed.new;
-    app.report.revised += changed.revised;
-    let late = if folded > 1 { format!(" (makes up for {folded} occurrences)") } else { String::new() };
-    let Changed { new, revised } = changed;
-    app.report.line(due, &format!("ingest    {feed}: {} events, {new} new, {revised} revised{late}", quakes.len()));
-    Ok(changed)
-}
-
-/// How long a turn of the look-up may take.
-const TURN: Duration = Duration::from_millis(2);
-
-/// Source 2: the airports near the notable events that have none looked up yet, some at each turn.
-fn look_up() -> impl FnMut(&mut Run<'_, App>, &Changed) -> Result<Outcome, AnyError> {
-    let (mut left, mut of, mut pairs) = (VecDeque::new(), 0, 0);
-    move |run, found| {
-        if run.host().known_airports.is_empty() {
-            // They come with a later run, once the list is there.
-            return Ok(Outcome::Done);
-        }
-        if run.turn() == 0 {
-            left = run.host().database.unjoined()?.into();
-            (of, pairs) = (left.len(), 0);
-        }
-        let (due, began) = (run.due(), Instant::now());
-        while let Some((id, latitude, longitude)) = left.pop_front() {
-            let App { database, known_airports, report, .. } = run.host();
-            let near = join::near(known_airports, latitude, longitude);
-            database.join(&id, &near)?;
-            report.joined += 1;
-            pairs += near.len();
-            run.progress((of - left.len()) as u64, of as u64);
-            if began.elapsed() >= TURN && !left.is_empty() {
-                return Ok(Outcome::Yield);
-            }
-        }
-        if of > 0 {
-            let events = found.new + found.revised;
-            let text = format!("airports  {of} notable of {events} events, {pairs} airports within {} km", join::NEAR);
-            run.host().report.line(due, &text);
-        }
-        Ok(Outcome::Done)
+        let recording = Arc::new(Recording::open(&data)?);
+        let (first, last) = recording.span();
+        let start = args.from.or(last_fetched).unwrap_or(first);
+        let time = args.time.unwrap_or(last - start + TimeDelta::hours(12));
+        let clock = ScaledClock::new(start, args.speed, args.set_clock.clone());
+        let address = recording::serve(recording, clock.clone(), args.faults, args.seed)?;
+        Ok(World {
+            quakes: Source::Url(format!("{address}/all_hour.geojson")),
+            airports: airports.unwrap_or(Source::Url(format!("{address}/airports.csv"))),
+            limit: Duration::from_millis(250),
+            clock: WorldClock::Recording(clock),
+            time: Some(time),
+        })
     }
 }

@@ -16,9 +16,17 @@ use serde_json::{Value, json};
 use crate::clock::ScaledClock;
 
 pub struct Recording {
-    /// Each with its `time` and `updated`.
-    events: Vec<(i64, i64, Value)>,
+    events: Vec<Recorded>,
     airports: String,
+}
+
+/// An event, as JSON.
+struct Recorded {
+    time: i64,
+    updated: i64,
+    /// Before that, and from then on.
+    first: String,
+    last: String,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +44,7 @@ impl Recording {
         let packed = std::fs::File::open(&file).map_err(|error| wrong(&file, error.to_string()))?;
         let feed: Value = serde_json::from_reader(BufReader::new(flate2::read::GzDecoder::new(packed)))
             .map_err(|error| wrong(&file, error.to_string()))?;
-        let number = |event: &Value, name: &str| event["properties"][name].as_i64().unwrap_or_default();
-        let events = feed["features"].as_array().into_iter().flatten();
-        let events = events.map(|event| (number(event, "time"), number(event, "updated"), event.clone())).collect();
+        let events = feed["features"].as_array().into_iter().flatten().map(Recorded::new).collect();
         let file = folder.join("airports.csv");
         let airports = std::fs::read_to_string(&file).map_err(|error| wrong(&file, error.to_string()))?;
         Ok(Recording { events, airports })
@@ -46,22 +52,16 @@ impl Recording {
 
     /// When its first event happened and when its last one did.
     pub fn span(&self) -> (DateTime<Utc>, DateTime<Utc>) {
-        let times = self.events.iter().map(|(time, ..)| *time);
+        let times = self.events.iter().map(|event| event.time);
         let at = |time: Option<i64>| time.and_then(DateTime::from_timestamp_millis).unwrap_or_default();
         (at(times.clone().min()), at(times.max()))
     }
 
     fn feed(&self, now: DateTime<Utc>, covers: TimeDelta) -> String {
         let (now, since, end) = (now.timestamp_millis(), (now - covers).timestamp_millis(), self.span().1.timestamp_millis());
-        let known = |(time, updated, event): &(i64, i64, Value)| {
-            let mut event = event.clone();
-            if *updated > now && now < end {
-                event["properties"]["updated"] = json!(time);
-            }
-            event
-        };
-        let features: Vec<Value> = self.events.iter().filter(|(time, ..)| *time <= now && *time > since).map(known).collect();
-        json!({ "type": "FeatureCollection", "features": features }).to_string()
+        let known = self.events.iter().filter(|event| event.time <= now && event.time > since);
+        let known = known.map(|event| if event.updated > now && now < end { &*event.first } else { &*event.last });
+        format!(r#"{{"type":"FeatureCollection","features":[{}]}}"#, known.collect::<Vec<&str>>().join(","))
     }
 
     fn answer(&self, path: &str, now: DateTime<Utc>) -> Option<String> {
@@ -72,6 +72,16 @@ impl Recording {
             "/airports.csv" => Some(self.airports.clone()),
             _ => None,
         }
+    }
+}
+
+impl Recorded {
+    fn new(event: &Value) -> Self {
+        let number = |name: &str| event["properties"][name].as_i64().unwrap_or_default();
+        let (time, updated) = (number("time"), number("updated"));
+        let mut first = event.clone();
+        first["properties"]["updated"] = json!(time);
+        Recorded { time, updated, first: first.to_string(), last: event.to_string() }
     }
 }
 

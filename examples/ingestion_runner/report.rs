@@ -1,15 +1,22 @@
 //! What a person sees: a line a run, or one live line in a terminal, and a summary at the end.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use punctual::{Progress, Stats};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Report {
     bar: Option<ProgressBar>,
+    counts: Mutex<Counts>,
+}
+
+/// What was done since the program began.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counts {
     pub new: usize,
     pub revised: usize,
     pub left_out: usize,
@@ -22,33 +29,29 @@ impl Report {
             Some(minutes) => ProgressBar::new(minutes).with_style(style("{bar:30} {percent:>3}%  {prefix}{msg}")),
             None => ProgressBar::new_spinner().with_style(style("{spinner} {prefix}{msg}")),
         });
-        Report { bar, ..Report::default() }
+        Report { bar, counts: Mutex::default() }
     }
 
-    /// As [`trouble`](Self::trouble), for those who can't keep the report.
-    pub fn voice(&self) -> impl Fn(DateTime<Utc>, &str) + Send + Sync + 'static {
-        let bar = self.bar.clone();
-        move |at, text| {
-            let text = format!("{}  {text}", at.format("%Y-%m-%d %H:%M:%S"));
-            match &bar {
-                Some(bar) => bar.println(text),
-                None => println!("{text}"),
-            }
-        }
+    pub fn count(&self, add: impl FnOnce(&mut Counts)) {
+        add(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// What a run did.
     pub fn line(&self, at: DateTime<Utc>, text: &str) {
-        let text = format!("{}  {text}", at.format("%Y-%m-%d %H:%M:%S"));
+        let text = stamped(at, text);
         match &self.bar {
             Some(bar) => bar.set_message(text),
-            None => println!("{text}"),
+            None => print(&text),
         }
     }
 
     /// What a person should see even in a terminal.
     pub fn trouble(&self, at: DateTime<Utc>, text: &str) {
-        self.voice()(at, text);
+        let text = stamped(at, text);
+        match &self.bar {
+            Some(bar) => bar.println(text),
+            None => print(&text),
+        }
     }
 
     /// How much of the time has passed, and how far a look-up has come that goes on.
@@ -60,18 +63,28 @@ impl Report {
         }
     }
 
-    pub fn summary(&self, fetch: &Stats, events: i64, airports: i64) {
+    pub fn summary(&self, ingest: &Stats, events: i64, airports: i64) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        let failed = fetch.errors + fetch.panics + fetch.timeouts;
-        println!("Ran ingest {} times", fetch.runs - failed - fetch.stopped);
-        println!("  {failed} fetches failed after all attempts, {} further attempts were made", fetch.retries);
-        println!("  {} missed occurrences were made up for by later runs", fetch.folded + fetch.dropped);
-        println!("  {} new events, {} revisions, {} records left out", self.new, self.revised, self.left_out);
-        println!("  airports looked up for {} events", self.joined);
-        println!("  the database holds {events} events and {airports} pairs of event and airport");
+        let failed = ingest.errors + ingest.panics + ingest.timeouts;
+        let Counts { new, revised, left_out, joined } = *self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        print(&format!("Ran ingest {} times", ingest.runs - failed - ingest.stopped));
+        print(&format!("  {failed} more failed after all attempts, {} further attempts were made", ingest.retries));
+        print(&format!("  {} missed occurrences were made up for by later runs", ingest.folded));
+        print(&format!("  {new} new events, {revised} revisions, {left_out} records left out"));
+        print(&format!("  airports looked up for {joined} events"));
+        print(&format!("  the database holds {events} events and {airports} pairs of event and airport"));
     }
+}
+
+/// If nobody reads it any more, the work goes on: what is done is done, whether it can be said or not.
+fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn stamped(at: DateTime<Utc>, text: &str) -> String {
+    format!("{}  {text}", at.format("%Y-%m-%d %H:%M:%S"))
 }
 
 fn style(template: &str) -> ProgressStyle {

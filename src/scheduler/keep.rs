@@ -672,6 +672,8 @@ impl<C> Table<C> {
                 self.set_back(id, attempt, origin, before, now);
             }
         }
+        // Who is held back already meets the store once that is over, and until then keeps its place in line.
+        let until = until.filter(|_| self.get(id).is_some_and(|job| job.block.is_none()));
         match until {
             Some(until) => self.block(id, BlockedBy::Store, Some(until), None, now),
             None => self.requeue(id),

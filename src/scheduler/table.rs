@@ -280,9 +280,13 @@ impl<C> Table<C> {
                 return Err(error);
             }
         };
+        // A run of an earlier process that it carries on with shares its rules.
+        candidate.live.iter_mut().for_each(|live| live.attempt.rules = None);
         if let Some(rules) = candidate.rules.as_mut().and_then(Arc::get_mut) {
             rules.limits = limits;
         }
+        let rules = &candidate.rules;
+        candidate.live.iter_mut().for_each(|live| live.attempt.rules.clone_from(rules));
         if let Some(job) = job.take() {
             self.insert(job);
         }
