@@ -92,6 +92,23 @@ pub enum LateBy {
     Store,
 }
 
+impl LateBy {
+    pub(crate) const ALL: [LateBy; 12] = [
+        LateBy::Host,
+        LateBy::OtherJobs,
+        LateBy::Budget,
+        LateBy::Suspend,
+        LateBy::ClockStep,
+        LateBy::Pool,
+        LateBy::Limit,
+        LateBy::Rules,
+        LateBy::Overlap,
+        LateBy::Retry,
+        LateBy::Slack,
+        LateBy::Store,
+    ];
+}
+
 /// What passes between a job's run and those outside while it goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {

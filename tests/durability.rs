@@ -14,16 +14,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use disk::Disk;
-use punctual::{
-    Batch, Done, Event, HistoryQuery, ManualClock, MemoryStore, RunEnd, RunRecord, RunState, RunView, Scheduler, Store,
-};
+use disk::{Disk, each_in_one, ended, follows_once, setting};
+use punctual::{Batch, Done, Event, ManualClock, MemoryStore, RunState, RunView, Scheduler, Store};
 
 const SECOND: i64 = 1_000_000_000;
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} wants a number, not {text}")))
-}
 
 /// The process, and how many calls of its store it will live to see.
 struct Process {
@@ -234,8 +228,7 @@ impl Machine {
         for (number, spec) in self.specs.iter().enumerate() {
             let entries = log.get(&spec.name).unwrap_or(&empty);
             let (cut_off, dropped) = told.get(&spec.name).copied().unwrap_or_default();
-            let history = HistoryQuery { job: Some(spec.name.as_str().into()), most: usize::MAX, ..HistoryQuery::default() };
-            let history = self.store.history(&history).map_err(|error| error.to_string())?;
+            let history = ended(&self.store, &spec.name)?;
             let mut starts: BTreeMap<u64, Vec<&Entry>> = BTreeMap::new();
             for entry in entries {
                 starts.entry(entry.number).or_default().push(entry);
@@ -256,19 +249,7 @@ impl Machine {
             }
             // Each success is followed once.
             if let (None, Some(before)) = (spec.every, number.checked_sub(1).and_then(|before| self.specs.get(before))) {
-                let of = HistoryQuery { job: Some(before.name.as_str().into()), most: usize::MAX, ..HistoryQuery::default() };
-                let done = self.store.history(&of).map_err(|error| error.to_string())?;
-                let is_done = |run: &&RunRecord| matches!(run.state, RunState::Ended { end: RunEnd::Done, .. });
-                let mut done: Vec<u64> = done.iter().filter(is_done).map(|run| run.number).collect();
-                // Some may still wait for their turn.
-                let open = self.store.load(&spec.name).map_err(|error| error.to_string())?.map_or(Vec::new(), |job| job.open);
-                let mut followed: Vec<u64> =
-                    history.iter().chain(&open).flat_map(|run| &run.follows).map(|run| run.number).collect();
-                done.sort_unstable();
-                followed.sort_unstable();
-                if done != followed {
-                    return Err(format!("{}: followed {followed:?} of {done:?}", spec.name));
-                }
+                follows_once(&self.store, &spec.name, &before.name)?;
             }
             let Some(every) = spec.every.or((number == 0).then_some(1)) else { continue };
             // Each occurrence belongs to one run.
@@ -279,17 +260,11 @@ impl Machine {
                 let nanos = |at: DateTime<Utc>| at.timestamp_nanos_opt().unwrap();
                 (nanos(run.first_missed), nanos(run.due), run.folded)
             }));
-            ranges.sort_unstable();
-            if let Some(pair) = ranges.windows(2).find(|pair| pair[1].0 <= pair[0].1) {
-                return Err(format!("{}: twice {pair:?}", spec.name));
-            }
-            let run: u64 = ranges.iter().map(|(.., folded)| folded).sum();
-            if let (Some(first), Some(last)) = (ranges.first(), ranges.last()) {
-                let due = (last.1 - first.0) / (every as i64 * SECOND) + 1;
-                let due = due as u64;
+            if let Some((run, first, last)) = each_in_one(&spec.name, ranges)? {
+                let due = ((last - first) / (every as i64 * SECOND) + 1) as u64;
                 // What overlapped with a run or its retry was dropped, and told unless the process ended with the word.
                 if !spec.retry && !spec.background && run != due {
-                    return Err(format!("{}: {run} of {due} occurrences, {dropped} dropped: {ranges:?}", spec.name));
+                    return Err(format!("{}: {run} of {due} occurrences, {dropped} dropped", spec.name));
                 }
             }
             let left = history.iter().filter(|run| matches!(run.state, RunState::CutOff { .. })).count() as u64;

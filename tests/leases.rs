@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use disk::Disk;
+use disk::{Disk, each_in_one, ended, follows_once, setting};
 use punctual::{
     Backoff, Batch, Blocked, Done, Event, HistoryQuery, JobHandle, ManualClock, MemoryStore, RunEnd, RunRecord, RunState,
     RunView, Scheduler, SchedulerBuilder, Store, StoreError, Why, WithoutStore, Work,
@@ -296,6 +296,27 @@ fn what_follows_is_held_with_what_it_follows_and_follows_once() {
     assert_eq!(pair.noted(), lines.map(|line| format!("{line} attempt 1")));
     let followed: Vec<u64> = pair.history("load").iter().flat_map(|run| &run.follows).map(|run| run.number).collect();
     assert_eq!(followed, [2, 1]);
+}
+
+#[test]
+fn a_job_with_a_new_name_waits_for_the_process_that_holds_it_by_the_old_one() {
+    let pair = Pair::new();
+    let old = pair.one.scheduler.every(10).seconds().named("old").background();
+    old.do_with(pair.note("one")).unwrap();
+    pair.one.poll();
+    pair.clock.advance(10 * SECOND);
+    pair.one.settle();
+    let new = pair.other.scheduler.every(10).seconds().named("new").formerly("old").background();
+    new.do_with(pair.note("other")).unwrap();
+    pair.other.settle();
+    pair.one.die();
+    pair.clock.advance(LEASE);
+    pair.other.settle();
+    pair.other.do_work();
+    pair.other.settle();
+    assert_eq!(pair.other.told().len(), 1);
+    assert_eq!(pair.noted(), ["other: new 12:00:20 #2 attempt 1"]);
+    assert_eq!((pair.history("new").len(), pair.store.names().unwrap()), (2, vec!["new".to_owned()]));
 }
 
 #[test]
@@ -599,8 +620,7 @@ impl Cluster {
         }
         let log = self.log.lock().unwrap();
         for (place, spec) in self.specs.iter().enumerate() {
-            let job = |name: &str| HistoryQuery { job: Some(name.into()), most: usize::MAX, ..HistoryQuery::default() };
-            let history = self.store.history(&job(&spec.name)).map_err(|error| error.to_string())?;
+            let history = ended(&self.store, &spec.name)?;
             let mut runs: BTreeMap<u64, Vec<&Begun>> = BTreeMap::new();
             for begun in log.iter().filter(|begun| begun.job == spec.name) {
                 runs.entry(begun.number).or_default().push(begun);
@@ -626,32 +646,17 @@ impl Cluster {
                 }
             }
             if let (None, Some(before)) = (spec.every, place.checked_sub(1).and_then(|before| self.specs.get(before))) {
-                let done = self.store.history(&job(&before.name)).map_err(|error| error.to_string())?;
-                let is_done = |run: &&RunRecord| matches!(run.state, RunState::Ended { end: RunEnd::Done, .. });
-                let mut done: Vec<u64> = done.iter().filter(is_done).map(|run| run.number).collect();
-                let open = self.store.load(&spec.name).map_err(|error| error.to_string())?.map_or(Vec::new(), |job| job.open);
-                let mut followed: Vec<u64> =
-                    history.iter().chain(&open).flat_map(|run| &run.follows).map(|run| run.number).collect();
-                done.sort_unstable();
-                followed.sort_unstable();
-                if done != followed {
-                    return Err(format!("{}: followed {followed:?} of {done:?}", spec.name));
-                }
+                follows_once(&self.store, &spec.name, &before.name)?;
             }
             let Some(every) = spec.every.or((place == 0).then_some(1)) else { continue };
             let mut ranges: Vec<(i64, i64, u64)> =
                 runs.values().map(|attempts| (attempts[0].first, attempts[0].due, attempts[0].folded)).collect();
             let unbegun = history.iter().filter(|run| !runs.contains_key(&run.number));
             ranges.extend(unbegun.map(|run| (nanos(run.first_missed), nanos(run.due), run.folded)));
-            ranges.sort_unstable();
-            if let Some(pair) = ranges.windows(2).find(|pair| pair[1].0 <= pair[0].1) {
-                return Err(format!("{}: twice {pair:?}", spec.name));
-            }
-            let run: u64 = ranges.iter().map(|(.., folded)| folded).sum();
-            if let (Some(first), Some(last)) = (ranges.first(), ranges.last()) {
-                let due = (last.1 - first.0) / (every as i64 * 1_000_000_000) + 1;
-                if !spec.retry && !spec.background && run != due as u64 {
-                    return Err(format!("{}: {run} of {due} occurrences: {ranges:?}", spec.name));
+            if let Some((run, first, last)) = each_in_one(&spec.name, ranges)? {
+                let due = ((last - first) / (every as i64 * 1_000_000_000) + 1) as u64;
+                if !spec.retry && !spec.background && run != due {
+                    return Err(format!("{}: {run} of {due} occurrences", spec.name));
                 }
             }
         }
@@ -666,10 +671,6 @@ fn lives(seed: u64) -> Result<usize, String> {
     cluster.judge()?;
     let log = cluster.log.lock().unwrap();
     Ok(log.len())
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} wants a number, not {text}")))
 }
 
 #[test]

@@ -74,8 +74,9 @@ fn a_write_forgets_no_more_than_it_adds_twice_over() {
     end(&store, "quakes", 1..=100);
     end(&store, "airports", 1..=100);
     drop(store);
-    let bounded = [options(&clock).keep_last(10), options(&clock).keep_for(SECOND)];
-    for (options, first) in bounded.into_iter().zip([101, 151]) {
+    let both = options(&clock).keep_last(10).keep_for(SECOND);
+    let bounded = [options(&clock).keep_last(10), options(&clock).keep_for(SECOND), both];
+    for (options, first) in bounded.into_iter().zip([101, 121, 141]) {
         clock.advance(1000 * SECOND);
         let store = options.open(&path).unwrap();
         let before = numbers(&store, "quakes").len();

@@ -189,7 +189,7 @@ impl<C> Job<C> {
                 self.stand_by(until);
                 Vec::new()
             }
-            None => self.carry_on_runs(record, named, now),
+            None => self.carry_on_runs(&record.open, named, now),
         }
     }
 
@@ -200,13 +200,13 @@ impl<C> Job<C> {
     }
 
     /// Takes up the runs of a process that has ended or is taken for dead.
-    pub(super) fn carry_on_runs(&mut self, record: &JobRecord, named: &dyn Fn(&str) -> Option<JobId>, now: Now) -> Vec<Event> {
+    pub(super) fn carry_on_runs(&mut self, open: &[RunRecord], named: &dyn Fn(&str) -> Option<JobId>, now: Now) -> Vec<Event> {
         let mut told = Vec::new();
         let (id, name) = (self.id, self.name.clone());
         let elapsed = |at: &chrono::DateTime<chrono::Utc>| to_nanos(at).saturating_sub(now.ahead());
         let cut_off = self.kept.as_ref().map(|kept| kept.cut_off);
         let mut crashed = false;
-        for run in &record.open {
+        for run in open {
             let after = self.chain.as_ref().and_then(|chain| followed(chain, run, named, now));
             let lost = after.is_none() && !run.follows.is_empty();
             let again = cut_off == Some(CutOff::RunAgain) && !lost;

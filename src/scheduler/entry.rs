@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::away::Launcher;
+use super::begin::Starting;
 use super::keep::KeptJob;
 use super::limits::LimitId;
 use super::plan::{Plan, Scale};
 use super::run::{Called, Run, Value};
-use super::step::Starting;
 use super::table::earlier;
 use crate::clock::Now;
 use crate::event::{DropReason, Failure};

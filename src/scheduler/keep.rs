@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::begin::Starting;
 use super::carry::Keep;
 use super::entry::{Attempt, BlockedBy, Followed, Job, Live, State, Waiting};
 use super::lease::Lease;
-use super::step::{Moment, Starting, Step};
+use super::step::{Moment, Step};
 use super::table::Table;
 use crate::caught::caught;
 use crate::clock::{Clock, Now};
@@ -217,8 +218,13 @@ impl KeptJob {
         self.last_run = self.last_run.max(record.last_run);
         self.last_end = record.last_end.as_ref().map(to_nanos);
         self.crashes = record.crashes;
-        self.formerly = None;
+        self.formerly = Some(record.name.clone()).filter(|name| *name != self.name);
         self.last = record;
+    }
+
+    /// The name that its record has.
+    pub(super) fn known_as(&self) -> &Arc<str> {
+        self.formerly.as_ref().unwrap_or(&self.name)
     }
 
     /// There is no record of it under the name by which it was known.
@@ -320,8 +326,8 @@ impl<C> Table<C> {
     }
 
     /// When what is about to be written is sent, by the clock of claims.
-    pub(super) fn sent_at(&mut self, time: Duration) {
-        self.keeping.iter_mut().filter_map(|keeping| keeping.lease.as_mut()).for_each(|lease| lease.sent_at(time));
+    pub(super) fn sent_at(&mut self, now: Now, time: Duration) {
+        self.keeping.iter_mut().filter_map(|keeping| keeping.lease.as_mut()).for_each(|lease| lease.sent_at(now, time));
     }
 
     /// Whether a kept job may still be gathered in this poll. Without its store it goes by its policy.
@@ -435,7 +441,6 @@ impl<C> Table<C> {
             writing.push(vec![Sent { id, record, ended, hold: Duration::ZERO, parting: Some(kept) }]);
         }
         let keeping = self.keeping.as_mut()?;
-        keeping.lease.iter_mut().for_each(|lease| lease.sent_in(now));
         keeping.writing = Some(writing);
         keeping.written_in = polls;
         Some(Batch { node: keeping.node.clone(), changes })
@@ -517,7 +522,7 @@ impl<C> Table<C> {
                         let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { continue };
                         kept.comes_back(ended);
                         kept.touched = false;
-                        outdated.push((id, kept.formerly.as_ref().unwrap_or(&kept.name).clone()));
+                        outdated.push((id, kept.known_as().clone()));
                     }
                 }
             }

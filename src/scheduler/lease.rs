@@ -18,7 +18,7 @@ use crate::clock::Now;
 use crate::event::Event;
 use crate::id::JobId;
 use crate::schedule::length;
-use crate::store::{JobChange, JobRecord, RunState, StoreError};
+use crate::store::{JobChange, JobRecord, RunRecord, RunState, StoreError};
 
 /// A record that could not be read is read again after so long.
 pub(super) const READ_AGAIN: i64 = 1_000_000_000;
@@ -50,12 +50,8 @@ impl Lease {
         self.renew
     }
 
-    pub(super) fn sent_in(&mut self, now: Now) {
-        self.sent.0 = now.elapsed;
-    }
-
-    pub(super) fn sent_at(&mut self, time: Duration) {
-        self.sent.1 = time;
+    pub(super) fn sent_at(&mut self, now: Now, time: Duration) {
+        self.sent = (now.elapsed, time);
     }
 
     /// A write was kept that holds a job for so long, or lets go of it.
@@ -169,10 +165,10 @@ impl<C> Table<C> {
         self.unnumber(id);
         self.fence(id, &record, elsewhere.is_some(), now);
         let Some(job) = self.get_mut(id) else { return };
-        let mut orphans = record.clone();
-        orphans.open.retain(|run| takes_over && !job.has_run(run.number));
+        let orphans = record.open.iter().filter(|run| takes_over && !job.has_run(run.number));
+        let orphans: Vec<RunRecord> = orphans.cloned().collect();
         job.adopt(record, now);
-        let followed: Vec<Arc<str>> = orphans.open.iter().flat_map(|run| &run.follows).map(|run| run.job.clone()).collect();
+        let followed: Vec<Arc<str>> = orphans.iter().flat_map(|run| &run.follows).map(|run| run.job.clone()).collect();
         let followed: Vec<(Arc<str>, Option<JobId>)> =
             followed.into_iter().map(|name| (name.clone(), self.named(&name))).collect();
         let named = |name: &str| followed.iter().find(|(known, _)| **known == *name).and_then(|(_, id)| *id);

@@ -6,10 +6,12 @@
 //! [`options`]; [`wait`] is rest and end, [`observe`] what is told and [`why`] what is asked.
 
 mod away;
+mod begin;
 mod carry;
 mod ending;
 mod entry;
 mod follow;
+mod gate;
 mod keep;
 mod lease;
 mod limits;
@@ -270,7 +272,7 @@ impl<C: 'static> SchedulerBuilder<C> {
     /// polls when a third of it has passed ([`Tick::next`](crate::Tick::next) asks for them). If its process dies or is held up
     /// for longer, another one takes the job over: the run was cut off then, and goes by
     /// [`at_most_once`](crate::When::at_most_once) or [`at_least_once`](crate::When::at_least_once). What the first one
-    /// still wants to write of it is refused, and told ([`Event::ClaimLost`](crate::Event::ClaimLost)); its jobs can ask
+    /// still wants to write of it is refused, and told ([`Event::ClaimLost`]); its jobs can ask
     /// ([`RunView::still_mine`](crate::RunView::still_mine)) and hand on a [`Fence`](crate::Fence).
     ///
     /// So the lease is longer than any run on the polling thread, and than the host's longest pause between polls: 30 s, say. The

@@ -454,8 +454,8 @@ impl<'a, C: 'static> Poll<'a, C> {
         let shared = self.shared();
         if let Some(store) = &shared.store {
             if shared.is_shared {
-                let time = Claim::time(&*shared.clock);
-                shared.with(|table| table.sent_at(time));
+                let (now, time) = (self.now, Claim::time(&*shared.clock));
+                shared.with(|table| table.sent_at(now, time));
             }
             let home: Arc<dyn Home> = self.scheduler.0.clone();
             let home = Arc::downgrade(&home);

@@ -412,21 +412,6 @@ fn end_word(end: RunEnd) -> &'static str {
     }
 }
 
-const LATE_BY: [LateBy; 12] = [
-    LateBy::Host,
-    LateBy::OtherJobs,
-    LateBy::Budget,
-    LateBy::Suspend,
-    LateBy::ClockStep,
-    LateBy::Pool,
-    LateBy::Limit,
-    LateBy::Rules,
-    LateBy::Overlap,
-    LateBy::Retry,
-    LateBy::Slack,
-    LateBy::Store,
-];
-
 fn late_word(late_by: LateBy) -> &'static str {
     match late_by {
         LateBy::Host => "host",
@@ -445,7 +430,7 @@ fn late_word(late_by: LateBy) -> &'static str {
 }
 
 fn late_by(word: &str) -> Result<LateBy, Fault> {
-    let found = LATE_BY.into_iter().find(|late_by| late_word(*late_by) == word);
+    let found = LateBy::ALL.into_iter().find(|late_by| late_word(*late_by) == word);
     found.ok_or_else(|| Fault::Damaged(format!("{word:?} makes no run late")))
 }
 
@@ -515,7 +500,7 @@ mod tests {
 
     #[test]
     fn states_and_reasons_read_back() {
-        for reason in LATE_BY {
+        for reason in LateBy::ALL {
             assert_eq!(late_by(late_word(reason)).unwrap(), reason);
         }
         let at = from_nanos(7);
