@@ -299,6 +299,38 @@ fn what_follows_is_held_with_what_it_follows_and_follows_once() {
 }
 
 #[test]
+fn what_is_about_to_start_does_not_if_another_process_holds_what_follows_it() {
+    let pair = Pair::new();
+    let first = |process: &Process, who| {
+        let note = pair.note(who);
+        process.scheduler.every(10).seconds().named("fetch").at_least_once().do_with(move |run| note(run)).unwrap()
+    };
+    let second = |process: &Process, who, first: &JobHandle| {
+        let note = pair.note(who);
+        process.scheduler.following(first).named("load").background().do_with(move |run, ()| note(run)).unwrap();
+    };
+    second(&pair.one, "one", &first(&pair.one, "one"));
+    pair.one.poll();
+    pair.clock.advance(10 * SECOND);
+    // The other one registers the first while nobody holds it, and what follows it when somebody does.
+    let fetch = first(&pair.other, "other");
+    pair.one.settle();
+    second(&pair.other, "other", &fetch);
+    pair.other.settle();
+    assert_eq!(pair.noted(), ["one: fetch 12:00:10 #1 attempt 1"]);
+    pair.one.do_work();
+    pair.one.settle();
+    pair.clock.advance(LEASE);
+    pair.other.settle();
+    pair.other.do_work();
+    assert_eq!(
+        pair.noted(),
+        ["one: load 12:00:10 #1 attempt 1", "other: fetch 12:00:20 #2 attempt 1", "other: load 12:00:20 #2 attempt 1"]
+    );
+    assert_eq!((pair.one.told(), pair.other.told()), (vec![], vec![]));
+}
+
+#[test]
 fn a_job_with_a_new_name_waits_for_the_process_that_holds_it_by_the_old_one() {
     let pair = Pair::new();
     let old = pair.one.scheduler.every(10).seconds().named("old").background();

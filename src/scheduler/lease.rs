@@ -105,6 +105,8 @@ impl<C> Table<C> {
         let elsewhere = jobs.iter().filter_map(|id| self.get(*id)).filter_map(until).max();
         if let Some(until) = elsewhere {
             for id in jobs {
+                // It may have been found free when it was registered, and what is linked to it a moment later not.
+                self.not_started(*id, None, now);
                 let Some(job) = self.get_mut(*id) else { continue };
                 job.kept.iter_mut().for_each(|kept| kept.touched = false);
                 if !job.is_elsewhere() {
