@@ -167,6 +167,7 @@ impl Story {
             };
             case.claims(self, &mut fault, figures);
             case.ends(&mut fault, figures);
+            case.losses(self, &mut fault);
             case.fences(&mut fault, figures);
             case.occurrences(&mut fault, figures);
             case.chain(&cases, &mut fault, figures);
@@ -227,17 +228,24 @@ impl Story {
         Ok(cases)
     }
 
-    /// Whether a process was killed or stopped before an instant, and not gone on long before.
-    fn was_held_up(&self, life: usize, by: i64) -> bool {
-        self.deeds.iter().any(|deed| deed.life == life && deed.at <= by)
+    /// Whether a process was killed or stopped between two instants.
+    fn was_held_up(&self, life: usize, from: i64, to: i64) -> bool {
+        self.deeds.iter().any(|deed| deed.life == life && deed.at <= to && deed.until >= from)
+    }
+
+    /// The longest time in which a process began no run, between two instants at which it did something.
+    fn longest_pause(&self, life: usize, from: i64, to: i64) -> i64 {
+        let begun = self.lives[life].iter().filter(|(_, line)| matches!(line, Line::Begun(_))).map(|(at, _)| *at);
+        let mut all: Vec<i64> = begun.filter(|at| (from..to).contains(at)).chain([from, to]).collect();
+        all.sort_unstable();
+        all.windows(2).map(|two| two[1] - two[0]).max().unwrap_or(0)
     }
 
     /// Whether some other process went on all the time.
     fn has_witness(&self, victim: usize, from: i64, to: i64) -> bool {
         self.lives.iter().enumerate().any(|(life, lines)| {
             let polled = lines.iter().find(|(_, line)| *line == Line::Polled).map(|(at, _)| *at);
-            let held_up = |deed: &&Deed| deed.life == life && deed.at <= to && deed.until >= from;
-            life != victim && polled.is_some_and(|at| at <= from) && !self.deeds.iter().any(|deed| held_up(&deed))
+            life != victim && polled.is_some_and(|at| at <= from) && !self.was_held_up(life, from, to)
         })
     }
 
@@ -291,10 +299,11 @@ impl<'a> Case<'a> {
             if let Some(((_, earlier), first)) = before.filter(|((same, _), _)| *same == number) {
                 figures.again += 1;
                 figures.doubled += usize::from(first.ended.is_some() && one.ended.is_some());
-                // Its start was written before it began. A process that nobody held up, and that the machine did not keep from
-                // running between the two, has it for a lease at least.
-                let early = one.at - first.at < LEASE.as_nanos() as i64 / 2;
-                if first.life == one.life && earlier + 1 == attempt || early && !story.was_held_up(first.life, one.at) {
+                // Its start was written before it began; a process that does not pause between the two has it for a lease at least.
+                let lease = LEASE.as_nanos() as i64;
+                let paused = || story.longest_pause(first.life, first.at - lease, one.at.max(first.at)) >= lease / 3;
+                let early = one.at - first.at < lease / 2 && !paused();
+                if first.life == one.life && earlier + 1 == attempt || early {
                     fault(format!("attempt {attempt} of run {number} was begun by {one:?}, attempt {earlier} by {first:?}"));
                 }
             }
@@ -333,6 +342,25 @@ impl<'a> Case<'a> {
         }
     }
 
+    /// Who goes on writing that runs begin prolongs its holds meanwhile, and loses none.
+    fn losses(&self, story: &Story, fault: &mut dyn FnMut(String)) {
+        for (number, life, at) in &self.lost {
+            let by = self.attempts.range((*number, 0)..=(*number, u32::MAX)).flat_map(|(_, attempts)| attempts);
+            let Some(last) = by.filter(|attempt| attempt.life == *life && attempt.at <= *at).map(|attempt| attempt.at).max()
+            else {
+                continue;
+            };
+            // It may have claimed it before a pause, and begun it after.
+            let lease = LEASE.as_nanos() as i64;
+            let pause = story.longest_pause(*life, last - lease, *at);
+            if pause < lease / 3 {
+                fault(format!(
+                    "process {life} lost run {number} at {at}, begun at {last}, and never paused for longer than {pause}"
+                ));
+            }
+        }
+    }
+
     /// Who asks whether it still has its job is told the truth; and whoever it writes to, if he lets nobody write whose fence is
     /// not greater than the last one's, lets all those write that have their run to the end.
     fn fences(&self, fault: &mut dyn FnMut(String), figures: &mut Figures) {
@@ -350,6 +378,10 @@ impl<'a> Case<'a> {
             }
             figures.not_mine += usize::from(attempt.ended.is_some_and(|ended| !ended.mine));
             next = Some(next.map_or((attempt.at, attempt.life), |next| next.min((attempt.at, attempt.life))));
+        }
+        if self.spec.work == Work::Shared {
+            // It writes to the store's own file, and was let or refused there.
+            return;
         }
         all.retain(|(_, attempt)| attempt.ended.is_some());
         all.sort_by_key(|(_, attempt)| attempt.ended.map(|ended| ended.at));
