@@ -386,6 +386,29 @@ fn what_was_asked_of_a_process_that_stands_by_is_not_lost() {
 }
 
 #[test]
+fn runs_are_numbered_in_the_order_in_which_they_begin_also_if_the_store_was_busy() {
+    let pair = Pair::new();
+    let fetch = |name: &str| {
+        let note = pair.note("one");
+        pair.one.scheduler.every(10).seconds().named(name).do_with(move |run| note(run)).unwrap()
+    };
+    let note = pair.note("one");
+    let both = pair.one.scheduler.following_any([&fetch("here"), &fetch("there")]);
+    both.named("load").do_with(move |run, ()| note(run)).unwrap();
+    pair.one.poll();
+    pair.clock.advance(10 * SECOND);
+    pair.one.poll();
+    assert_eq!(pair.noted().len(), 2);
+    // The first one to follow is about to start, the second one waits, and neither is written.
+    pair.one.busy.store(true, Ordering::Relaxed);
+    pair.one.poll();
+    pair.one.busy.store(false, Ordering::Relaxed);
+    pair.clock.advance(Duration::from_millis(100));
+    pair.one.settle();
+    assert_eq!(pair.noted(), ["one: load 12:00:10 #1 attempt 1", "one: load 12:00:10 #2 attempt 1"]);
+}
+
+#[test]
 fn a_store_that_is_busy_for_a_moment_is_no_failure() {
     let pair = Pair::new();
     let note = pair.note("one");
