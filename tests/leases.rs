@@ -14,8 +14,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use disk::{Disk, each_in_one, ended, follows_once, setting};
 use punctual::{
-    Backoff, Batch, Blocked, Done, Event, HistoryQuery, JobHandle, ManualClock, MemoryStore, RunEnd, RunRecord, RunState,
-    RunView, Scheduler, SchedulerBuilder, Store, StoreError, Why, WithoutStore, Work,
+    Backoff, Batch, Blocked, Done, Event, HistoryQuery, JobHandle, ManualClock, MemoryStore, Overlap, RunEnd, RunRecord,
+    RunState, RunView, Scheduler, SchedulerBuilder, Store, StoreError, Why, WithoutStore, Work,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -383,6 +383,32 @@ fn what_was_asked_of_a_process_that_stands_by_is_not_lost() {
     pair.one.settle();
     assert!(pair.one.work.lock().unwrap().is_empty());
     assert!(jobs[0].snapshot().is_some_and(|job| job.paused));
+}
+
+#[test]
+fn what_is_taken_over_begins_before_what_waited_behind_it() {
+    let pair = Pair::new();
+    for (process, who) in [(&pair.one, "one"), (&pair.other, "other")] {
+        let note = pair.note(who);
+        let job = process.scheduler.every(10).seconds().named("tick").at_least_once().overlap(Overlap::Queue { most: 10 });
+        job.background().do_with(note).unwrap();
+        process.poll();
+    }
+    // The first run goes on, and the second one waits for it.
+    for _ in 0..2 {
+        pair.clock.advance(10 * SECOND);
+        pair.other.settle();
+    }
+    pair.clock.advance(LEASE);
+    pair.one.settle();
+    pair.one.die();
+    pair.clock.advance(LEASE);
+    for _ in 0..3 {
+        pair.other.settle();
+        pair.other.do_work();
+    }
+    let noted: Vec<String> = pair.noted().iter().map(|line| line[line.find('#').unwrap()..].to_owned()).collect();
+    assert_eq!(noted, ["#1 attempt 3", "#2 attempt 1", "#3 attempt 1"]);
 }
 
 #[test]
