@@ -412,6 +412,29 @@ fn what_is_taken_over_begins_before_what_waited_behind_it() {
 }
 
 #[test]
+fn what_others_did_since_a_poll_began_is_no_clock_that_was_set_back() {
+    let pair = Pair::new();
+    let (clock, one) = (pair.clock.clone(), pair.one.clone());
+    let slow = pair.other.scheduler.every(1).hour().starting_at(punctual::Clock::wall(&clock) + 10 * SECOND);
+    slow.do_with(move |_| {
+        clock.advance(Duration::from_secs(15));
+        one.settle();
+    })
+    .unwrap();
+    for (process, who) in [(&pair.one, "one"), (&pair.other, "other")] {
+        let note = pair.note(who);
+        process.scheduler.every(10).seconds().named("tick").do_with(move |run| note(run)).unwrap();
+        process.poll();
+    }
+    pair.clock.advance(10 * SECOND);
+    pair.other.settle();
+    assert_eq!(pair.noted(), ["one: tick 12:00:20 #1 attempt 1"]);
+    pair.clock.advance(5 * SECOND);
+    pair.other.settle();
+    assert_eq!(pair.noted(), ["other: tick 12:00:30 #2 attempt 1"]);
+}
+
+#[test]
 fn runs_are_numbered_in_the_order_in_which_they_begin_also_if_the_store_was_busy() {
     let pair = Pair::new();
     let fetch = |name: &str| {
