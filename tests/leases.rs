@@ -435,6 +435,29 @@ fn what_others_did_since_a_poll_began_is_no_clock_that_was_set_back() {
 }
 
 #[test]
+fn what_is_taken_over_late_in_a_poll_begins_before_what_came_meanwhile() {
+    let pair = Pair::new();
+    let clock = pair.clock.clone();
+    let slow = pair.other.scheduler.every(1).hour().starting_at(punctual::Clock::wall(&clock) + Duration::from_secs(15));
+    slow.do_with(move |_| clock.advance(SECOND)).unwrap();
+    for (process, who) in [(&pair.one, "one"), (&pair.other, "other")] {
+        let job = process.scheduler.every(10).seconds().named("tick").at_least_once().background();
+        job.do_with(pair.note(who)).unwrap();
+        process.poll();
+    }
+    pair.clock.advance(10 * SECOND);
+    pair.one.settle();
+    pair.other.settle();
+    pair.one.die();
+    pair.clock.advance(LEASE);
+    for _ in 0..2 {
+        pair.other.settle();
+        pair.other.do_work();
+    }
+    assert_eq!(pair.noted()[0], "other: tick 12:00:10 #1 attempt 2");
+}
+
+#[test]
 fn runs_are_numbered_in_the_order_in_which_they_begin_also_if_the_store_was_busy() {
     let pair = Pair::new();
     let fetch = |name: &str| {

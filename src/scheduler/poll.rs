@@ -480,12 +480,11 @@ impl<'a, C: 'static> Poll<'a, C> {
 
     /// Takes in what another process wrote of a job.
     fn read_record(&mut self, id: JobId, name: &str) {
-        let shared = self.shared();
+        let (shared, now) = (self.shared(), self.now);
         let Some(store) = &shared.store else { return };
         let read = caught(|| store.load(name)).unwrap_or(Err(StoreError::Unanswered));
-        // It may be from after the poll's beginning: from then the clock would seem to have been set back.
-        let now = shared.now();
-        shared.with(|table| table.adopt(id, read, now));
+        let here = shared.now();
+        shared.with(|table| table.adopt(id, read, now, here));
     }
 
     /// Something of a job's besides its runs went wrong.

@@ -141,7 +141,13 @@ pub fn live(specs: impl Fn(u64) -> Vec<Spec>, lease: Option<Duration>) {
         }
     }));
     let path = folder.join(FILE);
-    let store = SqliteStore::options().durability(durability(story)).open(&path).expect("it opens");
+    let store = loop {
+        match SqliteStore::options().durability(durability(story)).open(&path) {
+            // Another one is stopped while it writes.
+            Err(StoreError::Busy { .. }) if lease.is_some() => {}
+            opened => break opened.expect("it opens"),
+        }
+    };
     if store.lost_at_open() > 0 {
         log.write(&Line::Trouble(format!("{} commits are lost", store.lost_at_open())));
     }

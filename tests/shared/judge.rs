@@ -303,7 +303,7 @@ impl<'a> Case<'a> {
                 let lease = LEASE.as_nanos() as i64;
                 let paused = || story.longest_pause(first.life, first.at - lease, one.at.max(first.at)) >= lease / 3;
                 let early = one.at - first.at < lease / 2 && !paused();
-                if first.life == one.life && earlier + 1 == attempt || early {
+                if early {
                     fault(format!("attempt {attempt} of run {number} was begun by {one:?}, attempt {earlier} by {first:?}"));
                 }
             }
