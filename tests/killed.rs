@@ -28,7 +28,7 @@ const KILLS: u64 = 20;
 #[test]
 #[ignore = "run by another test, which kills it"]
 fn child() {
-    jobs::live();
+    jobs::live(jobs::specs, None);
 }
 
 /// Lets a program live again and again in one folder.

@@ -14,8 +14,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use disk::{Disk, each_in_one, ended, follows_once, setting};
 use punctual::{
-    Backoff, Batch, Blocked, Done, Event, HistoryQuery, JobHandle, ManualClock, MemoryStore, RunEnd, RunRecord, RunState,
-    RunView, Scheduler, SchedulerBuilder, Store, StoreError, Why, WithoutStore, Work,
+    Backoff, Batch, Blocked, Done, Event, HistoryQuery, JobHandle, ManualClock, MemoryStore, Overlap, RunEnd, RunRecord,
+    RunState, RunView, Scheduler, SchedulerBuilder, Store, StoreError, Why, WithoutStore, Work,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -299,6 +299,38 @@ fn what_follows_is_held_with_what_it_follows_and_follows_once() {
 }
 
 #[test]
+fn what_is_about_to_start_does_not_if_another_process_holds_what_follows_it() {
+    let pair = Pair::new();
+    let first = |process: &Process, who| {
+        let note = pair.note(who);
+        process.scheduler.every(10).seconds().named("fetch").at_least_once().do_with(move |run| note(run)).unwrap()
+    };
+    let second = |process: &Process, who, first: &JobHandle| {
+        let note = pair.note(who);
+        process.scheduler.following(first).named("load").background().do_with(move |run, ()| note(run)).unwrap();
+    };
+    second(&pair.one, "one", &first(&pair.one, "one"));
+    pair.one.poll();
+    pair.clock.advance(10 * SECOND);
+    // The other one registers the first while nobody holds it, and what follows it when somebody does.
+    let fetch = first(&pair.other, "other");
+    pair.one.settle();
+    second(&pair.other, "other", &fetch);
+    pair.other.settle();
+    assert_eq!(pair.noted(), ["one: fetch 12:00:10 #1 attempt 1"]);
+    pair.one.do_work();
+    pair.one.settle();
+    pair.clock.advance(LEASE);
+    pair.other.settle();
+    pair.other.do_work();
+    assert_eq!(
+        pair.noted(),
+        ["one: load 12:00:10 #1 attempt 1", "other: fetch 12:00:20 #2 attempt 1", "other: load 12:00:20 #2 attempt 1"]
+    );
+    assert_eq!((pair.one.told(), pair.other.told()), (vec![], vec![]));
+}
+
+#[test]
 fn a_job_with_a_new_name_waits_for_the_process_that_holds_it_by_the_old_one() {
     let pair = Pair::new();
     let old = pair.one.scheduler.every(10).seconds().named("old").background();
@@ -351,6 +383,101 @@ fn what_was_asked_of_a_process_that_stands_by_is_not_lost() {
     pair.one.settle();
     assert!(pair.one.work.lock().unwrap().is_empty());
     assert!(jobs[0].snapshot().is_some_and(|job| job.paused));
+}
+
+#[test]
+fn what_is_taken_over_begins_before_what_waited_behind_it() {
+    let pair = Pair::new();
+    for (process, who) in [(&pair.one, "one"), (&pair.other, "other")] {
+        let note = pair.note(who);
+        let job = process.scheduler.every(10).seconds().named("tick").at_least_once().overlap(Overlap::Queue { most: 10 });
+        job.background().do_with(note).unwrap();
+        process.poll();
+    }
+    // The first run goes on, and the second one waits for it.
+    for _ in 0..2 {
+        pair.clock.advance(10 * SECOND);
+        pair.other.settle();
+    }
+    pair.clock.advance(LEASE);
+    pair.one.settle();
+    pair.one.die();
+    pair.clock.advance(LEASE);
+    for _ in 0..3 {
+        pair.other.settle();
+        pair.other.do_work();
+    }
+    let noted: Vec<String> = pair.noted().iter().map(|line| line[line.find('#').unwrap()..].to_owned()).collect();
+    assert_eq!(noted, ["#1 attempt 3", "#2 attempt 1", "#3 attempt 1"]);
+}
+
+#[test]
+fn what_others_did_since_a_poll_began_is_no_clock_that_was_set_back() {
+    let pair = Pair::new();
+    let (clock, one) = (pair.clock.clone(), pair.one.clone());
+    let slow = pair.other.scheduler.every(1).hour().starting_at(punctual::Clock::wall(&clock) + 10 * SECOND);
+    slow.do_with(move |_| {
+        clock.advance(Duration::from_secs(15));
+        one.settle();
+    })
+    .unwrap();
+    for (process, who) in [(&pair.one, "one"), (&pair.other, "other")] {
+        let note = pair.note(who);
+        process.scheduler.every(10).seconds().named("tick").do_with(move |run| note(run)).unwrap();
+        process.poll();
+    }
+    pair.clock.advance(10 * SECOND);
+    pair.other.settle();
+    assert_eq!(pair.noted(), ["one: tick 12:00:20 #1 attempt 1"]);
+    pair.clock.advance(5 * SECOND);
+    pair.other.settle();
+    assert_eq!(pair.noted(), ["other: tick 12:00:30 #2 attempt 1"]);
+}
+
+#[test]
+fn what_is_taken_over_late_in_a_poll_begins_before_what_came_meanwhile() {
+    let pair = Pair::new();
+    let clock = pair.clock.clone();
+    let slow = pair.other.scheduler.every(1).hour().starting_at(punctual::Clock::wall(&clock) + Duration::from_secs(15));
+    slow.do_with(move |_| clock.advance(SECOND)).unwrap();
+    for (process, who) in [(&pair.one, "one"), (&pair.other, "other")] {
+        let job = process.scheduler.every(10).seconds().named("tick").at_least_once().background();
+        job.do_with(pair.note(who)).unwrap();
+        process.poll();
+    }
+    pair.clock.advance(10 * SECOND);
+    pair.one.settle();
+    pair.other.settle();
+    pair.one.die();
+    pair.clock.advance(LEASE);
+    for _ in 0..2 {
+        pair.other.settle();
+        pair.other.do_work();
+    }
+    assert_eq!(pair.noted()[0], "other: tick 12:00:10 #1 attempt 2");
+}
+
+#[test]
+fn runs_are_numbered_in_the_order_in_which_they_begin_also_if_the_store_was_busy() {
+    let pair = Pair::new();
+    let fetch = |name: &str| {
+        let note = pair.note("one");
+        pair.one.scheduler.every(10).seconds().named(name).do_with(move |run| note(run)).unwrap()
+    };
+    let note = pair.note("one");
+    let both = pair.one.scheduler.following_any([&fetch("here"), &fetch("there")]);
+    both.named("load").do_with(move |run, ()| note(run)).unwrap();
+    pair.one.poll();
+    pair.clock.advance(10 * SECOND);
+    pair.one.poll();
+    assert_eq!(pair.noted().len(), 2);
+    // The first one to follow is about to start, the second one waits, and neither is written.
+    pair.one.busy.store(true, Ordering::Relaxed);
+    pair.one.poll();
+    pair.one.busy.store(false, Ordering::Relaxed);
+    pair.clock.advance(Duration::from_millis(100));
+    pair.one.settle();
+    assert_eq!(pair.noted(), ["one: load 12:00:10 #1 attempt 1", "one: load 12:00:10 #2 attempt 1"]);
 }
 
 #[test]

@@ -277,7 +277,7 @@ impl<C> Table<C> {
 
     /// A run that was to begin does not: all is as before. Gives since when it was to begin, in elapsed time, which is its
     /// place in a line.
-    pub(super) fn set_back(&mut self, id: JobId, mut attempt: Box<Attempt>, origin: Origin, before: Before, now: Now) -> i64 {
+    pub(super) fn set_back(&mut self, id: JobId, mut attempt: Box<Attempt>, mut origin: Origin, before: Before, now: Now) -> i64 {
         self.serial += 1;
         let serial = self.serial;
         let Some(job) = self.get_mut(id) else { return now.elapsed };
@@ -302,7 +302,11 @@ impl<C> Table<C> {
                 Origin::Waiting(waiting) => waiting.number == 0,
                 Origin::Attempt(..) | Origin::Turn => false,
             };
-            kept.not_begun(&attempt.view.facts, is_new);
+            let is_free = kept.not_begun(&attempt.view.facts, is_new);
+            if let Origin::Waiting(waiting) = &mut origin {
+                // Those that wait behind it may have numbers already, and it begins before them.
+                waiting.number = if is_free { 0 } else { attempt.view.facts.number };
+            }
         }
         match origin {
             Origin::Occurrence { due, last_due, edition } => {

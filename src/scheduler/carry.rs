@@ -225,7 +225,7 @@ impl<C> Job<C> {
                 }
                 RunState::Waiting { from, by_hand } => {
                     let (ready, number, cut_off) = (elapsed(&from), run.number, run.attempt);
-                    self.waiting.push_back(Waiting { due, ready, by_hand, after, number, cut_off });
+                    self.line_up(Waiting { due, ready, by_hand, after, number, cut_off });
                 }
                 RunState::Again { from } => {
                     let error = run.error.clone().unwrap_or_default();
@@ -240,7 +240,7 @@ impl<C> Job<C> {
                         // It is not at work, so what was missed meanwhile does not overlap with it. It counts when it starts.
                         self.runs_left = self.runs_left.map(|left| left.saturating_add(1));
                         let (ready, number, cut_off) = (now.elapsed, run.number, attempt);
-                        self.waiting.push_back(Waiting { due, ready, by_hand: false, after, number, cut_off });
+                        self.line_up(Waiting { due, ready, by_hand: false, after, number, cut_off });
                     } else if let Some(kept) = self.kept.as_deref_mut() {
                         kept.was_left(run, at, now);
                     }
@@ -260,6 +260,12 @@ impl<C> Job<C> {
             }
         }
         told
+    }
+
+    /// A run waits before those of its job that have a greater number.
+    fn line_up(&mut self, waiting: Waiting) {
+        let place = self.waiting.iter().position(|other| other.number > waiting.number);
+        self.waiting.insert(place.unwrap_or(self.waiting.len()), waiting);
     }
 
     /// An attempt failed in an earlier process, and the next one is to come.

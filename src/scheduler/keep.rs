@@ -261,12 +261,13 @@ impl KeptJob {
         (number, std::mem::take(&mut self.was_cut_off))
     }
 
-    /// A run that was to begin did not. If it had its number from that, and no later one has another, that is free again.
-    pub(super) fn not_begun(&mut self, facts: &RunFacts, is_new: bool) {
+    /// A run that was to begin did not. If it had its number from that, and no later one has another, that is free again. Gives
+    /// whether it is.
+    pub(super) fn not_begun(&mut self, facts: &RunFacts, is_new: bool) -> bool {
         self.was_cut_off |= facts.previous_was_cut_off;
-        if is_new && facts.number == self.last_run && facts.number > self.last.last_run {
-            self.last_run -= 1;
-        }
+        let is_free = is_new && facts.number == self.last_run && facts.number > self.last.last_run;
+        self.last_run -= u64::from(is_free);
+        is_free
     }
 
     /// A run is over, at an instant of the wall clock.

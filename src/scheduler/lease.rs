@@ -105,6 +105,8 @@ impl<C> Table<C> {
         let elsewhere = jobs.iter().filter_map(|id| self.get(*id)).filter_map(until).max();
         if let Some(until) = elsewhere {
             for id in jobs {
+                // It may have been found free when it was registered, and what is linked to it a moment later not.
+                self.not_started(*id, None, now);
                 let Some(job) = self.get_mut(*id) else { continue };
                 job.kept.iter_mut().for_each(|kept| kept.touched = false);
                 if !job.is_elsewhere() {
@@ -142,7 +144,10 @@ impl<C> Table<C> {
     }
 
     /// Another process has written to a job, or its hold has run out: what its record says now holds.
-    pub(super) fn adopt(&mut self, id: JobId, read: Result<Option<JobRecord>, StoreError>, now: Now) {
+    ///
+    /// It may have been written since the poll began. By the time of the poll the clock would seem to have been set back, so its
+    /// schedule is taken up by the time at which it was read.
+    pub(super) fn adopt(&mut self, id: JobId, read: Result<Option<JobRecord>, StoreError>, now: Now, here: Now) {
         let record = match read {
             Ok(Some(record)) => record,
             Ok(None) => {
@@ -167,7 +172,7 @@ impl<C> Table<C> {
         let Some(job) = self.get_mut(id) else { return };
         let orphans = record.open.iter().filter(|run| takes_over && !job.has_run(run.number));
         let orphans: Vec<RunRecord> = orphans.cloned().collect();
-        job.adopt(record, now);
+        job.adopt(record, here);
         let followed: Vec<Arc<str>> = orphans.iter().flat_map(|run| &run.follows).map(|run| run.job.clone()).collect();
         let followed: Vec<(Arc<str>, Option<JobId>)> =
             followed.into_iter().map(|name| (name.clone(), self.named(&name))).collect();

@@ -487,7 +487,8 @@ impl<'a, C: 'static> Poll<'a, C> {
         let (shared, now) = (self.shared(), self.now);
         let Some(store) = &shared.store else { return };
         let read = caught(|| store.load(name)).unwrap_or(Err(StoreError::Unanswered));
-        shared.with(|table| table.adopt(id, read, now));
+        let here = shared.now();
+        shared.with(|table| table.adopt(id, read, now, here));
     }
 
     /// Something of a job's besides its runs went wrong.

@@ -31,6 +31,20 @@ pub enum Line {
         number: u64,
         attempt: u32,
         failed: bool,
+        /// Whether the job was still its own, and an instant before that was asked.
+        mine: bool,
+        asked: i64,
+    },
+    /// What it was to write was refused: another process had taken it over.
+    Refused {
+        job: String,
+        number: u64,
+        attempt: u32,
+    },
+    /// It was told that another process had taken a run over.
+    Lost {
+        job: String,
+        number: u64,
     },
     /// It was told that an earlier process cut a run off.
     CutOff {
@@ -88,7 +102,11 @@ impl fmt::Display for Line {
             Line::Begun(Begun { job, number, attempt, first, due, folded, after_cut_off, follows }) => {
                 write!(f, "begun {job} {number} {attempt} {first} {due} {folded} {after_cut_off} {follows}")
             }
-            Line::Ended { job, number, attempt, failed } => write!(f, "ended {job} {number} {attempt} {failed}"),
+            Line::Ended { job, number, attempt, failed, mine, asked } => {
+                write!(f, "ended {job} {number} {attempt} {failed} {mine} {asked}")
+            }
+            Line::Refused { job, number, attempt } => write!(f, "refused {job} {number} {attempt}"),
+            Line::Lost { job, number } => write!(f, "lost {job} {number}"),
             Line::CutOff { job, due, attempt } => write!(f, "cut-off {job} {due} {attempt}"),
             Line::Dropped { job, occurrences } => write!(f, "dropped {job} {occurrences}"),
             Line::Trouble(what) => write!(f, "trouble {}", what.replace('\n', " ")),
@@ -119,7 +137,11 @@ impl Line {
                 after_cut_off: next!(),
                 follows: next!(),
             }),
-            "ended" => Line::Ended { job: next!(), number: next!(), attempt: next!(), failed: next!() },
+            "ended" => {
+                Line::Ended { job: next!(), number: next!(), attempt: next!(), failed: next!(), mine: next!(), asked: next!() }
+            }
+            "refused" => Line::Refused { job: next!(), number: next!(), attempt: next!() },
+            "lost" => Line::Lost { job: next!(), number: next!() },
             "cut-off" => Line::CutOff { job: next!(), due: next!(), attempt: next!() },
             "dropped" => Line::Dropped { job: next!(), occurrences: next!() },
             "trouble" => Line::Trouble(rest.to_owned()),
@@ -135,6 +157,7 @@ impl Line {
         Some(match event {
             Event::CutOff { name, due, attempt, .. } => Line::CutOff { job: job(name), due: nanos(*due), attempt: *attempt },
             Event::Dropped { name, occurrences, .. } => Line::Dropped { job: job(name), occurrences: *occurrences },
+            Event::ClaimLost { name, number, .. } => Line::Lost { job: job(name), number: *number },
             Event::StoreFailed { .. }
             | Event::StoreRecovered
             | Event::Reanchored { .. }

@@ -1,18 +1,21 @@
-//! The program that is killed: fifty jobs of all kinds.
+//! The program that is killed: fifty jobs of all kinds, or those that a test draws.
+#![allow(dead_code, reason = "each test file uses what it needs")]
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::Utc;
 use fastrand::Rng;
 use punctual::rusqlite::{self, Transaction, TransactionBehavior};
-use punctual::{Backoff, Durability, JobHandle, Missed, Overlap, RunView, Scheduler, SqliteStore, Store};
+use punctual::{Backoff, Durability, Event, JobHandle, Missed, Overlap, RunView, Scheduler, SqliteStore, Store, StoreError};
 
-use crate::child::{self, Begun, Line, Log};
+use crate::child::{self, Begun, Line, Log, nanos};
 
 pub const JOBS: usize = 50;
 pub const FILE: &str = "jobs.db";
+pub const STOP: &str = "stop";
 
 /// A job of the program.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,8 +129,9 @@ pub fn durability(story: u64) -> Durability {
     if story % 2 == 0 { Durability::Power } else { Durability::Process }
 }
 
-/// One life of the program. Only the last one ends by itself: once all that it found begun is over.
-pub fn live() {
+/// One life of the program, beside others if it has a lease. The last one ends by itself, once all that it found begun is over;
+/// others when a file says so.
+pub fn live(specs: impl Fn(u64) -> Vec<Spec>, lease: Option<Duration>) {
     let (folder, story, is_last) = (child::folder(), child::given("PUNCTUAL_STORY"), child::given("PUNCTUAL_LAST") == 1);
     let log = Arc::new(Log::new());
     let panics = log.clone();
@@ -137,7 +141,13 @@ pub fn live() {
         }
     }));
     let path = folder.join(FILE);
-    let store = SqliteStore::options().durability(durability(story)).open(&path).expect("it opens");
+    let store = loop {
+        match SqliteStore::options().durability(durability(story)).open(&path) {
+            // Another one is stopped while it writes.
+            Err(StoreError::Busy { .. }) if lease.is_some() => {}
+            opened => break opened.expect("it opens"),
+        }
+    };
     if store.lost_at_open() > 0 {
         log.write(&Line::Trouble(format!("{} commits are lost", store.lost_at_open())));
     }
@@ -145,9 +155,16 @@ pub fn live() {
     if story % 3 == 0 {
         builder = builder.budget(Duration::from_millis(5));
     }
+    if let Some(lease) = lease {
+        builder = builder.lease(lease);
+    }
     let scheduler: Scheduler = builder.build();
     let told = log.clone();
-    scheduler.on_event(move |event| Line::of_event(event).iter().for_each(|line| told.write(line)));
+    scheduler.on_event(move |event| match event {
+        // One that is stopped while it writes keeps the others from it.
+        Event::StoreFailed { error: StoreError::Busy { .. }, .. } | Event::StoreRecovered if lease.is_some() => {}
+        event => Line::of_event(event).iter().for_each(|line| told.write(line)),
+    });
 
     let specs = specs(story);
     let open = |name: &str| store.load(name).expect("it reads").map_or(Vec::new(), |job| job.open);
@@ -168,10 +185,11 @@ pub fn live() {
         if polls == 1 {
             log.write(&Line::Polled);
         }
-        if is_last && polls % 50 == 0 && found.iter().all(|(name, number)| open(name).iter().all(|run| run.number != *number)) {
+        let is_over = |(name, number): &(String, u64)| open(name).iter().all(|run| run.number != *number);
+        if is_last && polls % 50 == 0 && found.iter().all(is_over) || !is_last && folder.join(STOP).exists() {
             break;
         }
-        assert!(polls < 100_000, "what was begun does not end");
+        assert!(!is_last || polls < 100_000, "what was begun does not end");
         scheduler.wait(Duration::from_millis(10));
     }
     let unended = scheduler.shutdown(Duration::from_secs(60));
@@ -273,14 +291,20 @@ impl Working {
         match self.spec.work {
             Work::None => {}
             Work::Takes(time) => std::thread::sleep(Duration::from_micros(time)),
-            Work::Row | Work::Shared => rows.into_iter().for_each(|rows| rows.insert(run)),
+            Work::Row | Work::Shared => {
+                if !rows.is_none_or(|rows| rows.insert(run)) {
+                    let (job, number, attempt) = (self.spec.name.clone(), run.number(), run.attempt());
+                    self.log.write(&Line::Refused { job, number, attempt });
+                }
+            }
         }
     }
 
     fn end(&self, run: &RunView) -> Result<(), String> {
         let failed = (self.spec.fails || self.spec.panics) && fastrand::u8(0..4) == 0;
         let (job, number, attempt) = (self.spec.name.clone(), run.number(), run.attempt());
-        self.log.write(&Line::Ended { job, number, attempt, failed });
+        let (asked, mine) = (nanos(Utc::now()), run.still_mine());
+        self.log.write(&Line::Ended { job, number, attempt, failed, mine, asked });
         match failed {
             true if self.spec.panics => std::panic::panic_any(PLANNED),
             true => Err("as planned".to_owned()),
@@ -304,15 +328,21 @@ impl Rows {
         Rows(connection, store)
     }
 
-    fn insert(&self, run: &RunView) {
+    /// Says whether it was let.
+    fn insert(&self, run: &RunView) -> bool {
         let Rows(connection, store) = self;
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate).expect("it begins");
         let row = (run.name(), run.number() as i64, run.attempt());
         transaction.execute("INSERT INTO rows VALUES (?, ?, ?)", row).expect("it inserts");
         if let Some(store) = store {
-            store.complete(&transaction, run.facts()).expect("it is its run");
+            match store.complete(&transaction, run.facts()) {
+                Ok(()) => {}
+                Err(StoreError::Fenced { .. }) => return false,
+                Err(error) => panic!("{error}"),
+            }
         }
         transaction.commit().expect("it commits");
+        true
     }
 }
 

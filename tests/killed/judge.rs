@@ -98,6 +98,9 @@ impl Story {
             for (_, line) in life {
                 match line {
                     Line::Trouble(what) => faults.push(format!("life {number}: {what}")),
+                    Line::Refused { .. } | Line::Lost { .. } | Line::Ended { mine: false, .. } => {
+                        faults.push(format!("life {number}: {line}, and there was no other"));
+                    }
                     Line::Said(what) => faults.push(format!("life {number}: {what}; the machine's clock was touched, try again")),
                     _ => {}
                 }
@@ -148,7 +151,7 @@ impl Story {
         {
             match line {
                 Line::Begun(begun) => cases[place[&*begun.job]].begun.entry(begun.number).or_default().push((life, begun)),
-                Line::Ended { job, number, attempt, failed } => {
+                Line::Ended { job, number, attempt, failed, .. } => {
                     cases[place[&**job]].ended.insert((*number, *attempt), *failed);
                 }
                 Line::CutOff { job, due, attempt } => {
