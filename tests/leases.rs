@@ -14,8 +14,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use disk::{Disk, each_in_one, ended, follows_once, setting};
 use punctual::{
-    Backoff, Batch, Blocked, Done, Event, HistoryQuery, JobHandle, ManualClock, MemoryStore, Overlap, RunEnd, RunRecord,
-    RunState, RunView, Scheduler, SchedulerBuilder, Store, StoreError, Why, WithoutStore, Work,
+    Backoff, Batch, Blocked, Done, Event, HistoryQuery, JobHandle, JobRecord, Keep, ManualClock, MemoryStore, Overlap, RunEnd,
+    RunRecord, RunState, RunView, Scheduler, SchedulerBuilder, Store, StoreError, Why, WithoutStore, Work,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -455,6 +455,56 @@ fn what_is_taken_over_late_in_a_poll_begins_before_what_came_meanwhile() {
         pair.other.do_work();
     }
     assert_eq!(pair.noted()[0], "other: tick 12:00:10 #1 attempt 2");
+}
+
+/// A store that is slow to read: something happens before it answers.
+struct Slow<F>(MemoryStore, F);
+
+impl<F: Fn() + Send + Sync + 'static> Store for Slow<F> {
+    fn load(&self, name: &str) -> Result<Option<JobRecord>, StoreError> {
+        self.1();
+        self.0.load(name)
+    }
+
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        self.0.names()
+    }
+
+    fn write(&self, batch: Batch, done: Done) {
+        self.0.write(batch, done);
+    }
+
+    fn history(&self, query: &HistoryQuery) -> Result<Vec<RunRecord>, StoreError> {
+        self.0.history(query)
+    }
+
+    fn prune(&self, keep: &Keep, most: usize) -> Result<usize, StoreError> {
+        self.0.prune(keep, most)
+    }
+
+    fn purge(&self, name: &str) -> Result<bool, StoreError> {
+        self.0.purge(name)
+    }
+}
+
+#[test]
+fn what_others_did_while_a_job_is_registered_is_no_clock_that_was_set_back() {
+    let pair = Pair::new();
+    let tick = |process: &Scheduler, note: &'static str| {
+        let note = pair.note(note);
+        process.every(10).seconds().named("tick").do_with(move |run| note(run)).unwrap()
+    };
+    tick(&pair.one.scheduler, "one");
+    pair.one.settle();
+    let (clock, one) = (pair.clock.clone(), pair.one.clone());
+    let store = Slow(pair.store.clone(), move || {
+        clock.advance(Duration::from_secs(15));
+        one.settle();
+    });
+    let other: Scheduler = Scheduler::builder().clock(pair.clock.clone()).zone(Utc).store(store).lease(LEASE).build();
+    let job = tick(&other, "other");
+    assert_eq!(pair.noted(), ["one: tick 12:00:10 #1 attempt 1"]);
+    assert_eq!(job.next_run(), Some("2026-03-01T12:00:20Z".parse().unwrap()));
 }
 
 #[test]

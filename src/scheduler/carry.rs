@@ -38,7 +38,7 @@ pub(super) struct Known {
 
 impl<C> Shared<C> {
     /// What the store knows of a job; `None` if it is not kept.
-    pub(super) fn known(&self, name: Option<&str>, keep: &Keep, now: Now) -> Result<Option<Known>, Error> {
+    pub(super) fn known(&self, name: Option<&str>, keep: &Keep) -> Result<Option<Known>, Error> {
         let (Some(store), Some(name)) = (&self.store, name) else { return Ok(None) };
         if self.table.lock().named(name).is_some() {
             return Err(Error::NameTaken { name: name.to_owned() });
@@ -54,6 +54,7 @@ impl<C> Shared<C> {
                 formerly = record.as_ref().map(|record| record.name.clone());
             }
         }
+        let now = self.now();
         let elsewhere = record.as_ref().and_then(|record| {
             let table = self.table.lock();
             table.keeping.as_ref().and_then(|keeping| keeping.held_elsewhere(record, now))

@@ -164,7 +164,9 @@ impl<C: 'static, M> When<Registering<C, M>> {
         let grace = options.grace.or(shared.grace);
         let zone = schedule.spec().zone.clone().unwrap_or_else(|| shared.zone.clone());
         let rules = options.rules(&shared.defaults, place, &zone, &shared.clock)?;
-        let known = shared.known(options.name.as_deref(), &options.keep, now)?;
+        let known = shared.known(options.name.as_deref(), &options.keep)?;
+        // Another process may have written its record since, which is not from the future for that.
+        let now = if known.is_some() { shared.now() } else { now };
         let (mut entry, handle) = entry(&shared, &mut options, body);
         let id = entry.id;
         let mut reserved = Reserved { shared: &shared, id: Some(id) };
