@@ -130,7 +130,9 @@ impl<C> Job<C> {
         self.missed_until = record.missed_until.as_ref().map_or(i64::MIN, on_scale);
         plan.registered = on_scale(&record.anchor);
         self.searched = on_scale(&record.searched);
-        let latest = self.searched.max(plan.registered).max(self.last_due.map_or(i64::MIN, |due| due.saturating_sub(ahead)));
+        // When an interval's last occurrence was due by the wall clock says nothing once that was set.
+        let last = if plan.scale == Scale::Elapsed { self.missed_until } else { self.last_due.unwrap_or(i64::MIN) };
+        let latest = self.searched.max(plan.registered).max(last);
         let mut reanchored = false;
         if plan.scale == Scale::Elapsed && latest > here {
             // The clock was set back meanwhile: as if no time had passed.
@@ -197,6 +199,8 @@ impl<C> Job<C> {
                     let attempt = run.attempt;
                     told.push(Event::CutOff { id, name: name.clone(), due: run.due, attempt, started: at, again });
                     if again {
+                        // It was counted when it started, and is counted when it starts again.
+                        self.runs_left = self.runs_left.map(|left| left.saturating_add(1));
                         // It is not at work, so what was missed meanwhile does not overlap with it.
                         let (ready, number, cut_off) = (now.elapsed, run.number, attempt);
                         self.waiting.push_back(Waiting { due, ready, by_hand: false, after, number, cut_off });
@@ -254,9 +258,11 @@ fn followed(chain: &Chain, run: &RunRecord, named: &dyn Fn(&str) -> Option<JobId
         _ => return None,
     };
     let ended = run.follows.iter().map(|followed| to_nanos(&followed.ended).saturating_sub(now.ahead())).max()?;
+    // The only one that it follows may have another name since.
+    let only = chain.upstreams.first().copied().filter(|_| chain.upstreams.len() == 1);
     let runs = run.follows.iter().map(|followed| {
         Some(Arc::new(RunFacts {
-            id: named(&followed.job)?,
+            id: only.or_else(|| named(&followed.job))?,
             name: Some(followed.job.clone()),
             due: followed.due,
             first_missed: followed.due,

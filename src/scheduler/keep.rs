@@ -136,7 +136,7 @@ impl KeptJob {
             crashes: last.crashes,
             touched: false,
             cut_off,
-            was_cut_off: false,
+            was_cut_off: last.crashes > 0,
             last,
         }
     }
@@ -150,6 +150,13 @@ impl KeptJob {
     /// A run of an earlier process was cut off, and is not run again.
     pub(super) fn was_left(&mut self, run: &RunRecord, started: DateTime<Utc>, now: Now) {
         self.is_over(RunRecord { state: RunState::CutOff { started, at: from_nanos(now.wall) }, ..run.clone() });
+    }
+
+    /// A run of an earlier process was cut off and was to be run again, which does not come to pass.
+    fn was_given_up(&mut self, waiting: &Waiting, now: Now) {
+        let state = RunState::Ended { started: None, at: from_nanos(now.wall), end: RunEnd::Stopped };
+        let run = waiting.record(&self.name, now);
+        self.is_over(RunRecord { state, ..run });
     }
 
     fn number(&mut self) -> u64 {
@@ -170,7 +177,7 @@ impl KeptJob {
 
     /// A run is over, at an instant of the wall clock.
     pub(super) fn has_ended(&mut self, attempt: &Attempt, end: RunEnd, at: i64, now: Now) {
-        self.crashes = 0;
+        (self.crashes, self.was_cut_off) = (0, false);
         self.last_end = Some(at);
         let state = RunState::Ended { started: Some(from_nanos(attempt.started)), at: from_nanos(at), end };
         let error = attempt.error.as_deref().map(str::to_owned).filter(|_| end.is_failure());
@@ -385,7 +392,8 @@ impl<C> Table<C> {
     pub(super) fn take_answer(&mut self, now: Now) -> Vec<(JobId, Arc<str>)> {
         let mut outdated = Vec::new();
         let Some(keeping) = &mut self.keeping else { return outdated };
-        let Some((answer, writing)) = keeping.answer.take().zip(keeping.writing.take()) else { return outdated };
+        let Some(answer) = keeping.answer.take() else { return outdated };
+        let Some(writing) = keeping.writing.take() else { return outdated };
         let answers = match answer {
             Ok(answers) => answers,
             Err(error) => {
@@ -501,6 +509,13 @@ impl<C> Table<C> {
         about.into_iter().for_each(|id| self.not_started(id, None, now));
     }
 
+    /// What waited to start does not. If it had started before, that is to be seen in the history.
+    pub(super) fn not_run_again(&mut self, id: JobId, waiting: &Waiting) {
+        let now = self.watch.last();
+        let kept = self.get_mut(id).and_then(|job| job.kept.as_deref_mut());
+        kept.filter(|_| waiting.cut_off > 0).into_iter().for_each(|kept| kept.was_given_up(waiting, now));
+    }
+
     /// What a job is to do while its store cannot be written.
     pub(super) fn without_store(&self, id: JobId) -> WithoutStore {
         let cut_off = self.get(id).and_then(|job| job.kept.as_ref()).map(|kept| kept.cut_off);
@@ -570,7 +585,7 @@ impl<C> Job<C> {
         let wall = |elapsed: i64| from_nanos(elapsed.saturating_add(now.ahead()));
         let on_scale = |at: i64| from_nanos(self.plan.as_ref().map_or(at, |plan| plan.wall(at, now)));
         let text = self.plan.as_ref().filter(|plan| !plan.has_callbacks()).map(|plan| plan.schedule.to_string());
-        let waiting = self.waiting.iter().filter_map(|waiting| waiting.record(&kept.name, now));
+        let waiting = self.waiting.iter().map(|waiting| waiting.record(&kept.name, now));
         let mut open: Vec<RunRecord> = self.live.iter().map(|live| live.record(&kept.name, now)).chain(waiting).collect();
         open.sort_by_key(|run| run.number);
         Some(JobRecord {
@@ -608,9 +623,9 @@ impl Live {
 }
 
 impl Waiting {
-    fn record(&self, name: &Arc<str>, now: Now) -> Option<RunRecord> {
+    fn record(&self, name: &Arc<str>, now: Now) -> RunRecord {
         let from = from_nanos(self.ready.saturating_add(now.ahead()));
-        Some(RunRecord {
+        RunRecord {
             job: name.clone(),
             number: self.number,
             due: from_nanos(self.due.due),
@@ -624,7 +639,7 @@ impl Waiting {
             error: None,
             follows: follows(self.after.as_ref(), now),
             value: None,
-        })
+        }
     }
 }
 

@@ -715,7 +715,9 @@ impl<C> Table<C> {
         let Some(job) = self.get_mut(id) else { return };
         let (gone, left): (VecDeque<Waiting>, _) = std::mem::take(&mut job.waiting).into_iter().partition(goes);
         job.waiting = left;
-        for Waiting { due, by_hand, after, .. } in gone {
+        for waiting in gone {
+            self.not_run_again(id, &waiting);
+            let Waiting { due, by_hand, after, .. } = waiting;
             if !by_hand {
                 self.dropped(id, due.folded, due.first, due.due, because);
             }
@@ -726,6 +728,9 @@ impl<C> Table<C> {
     /// The wall clock was set: the plans that have to be asked anew, each with the instant to search from.
     pub(super) fn stepped(&mut self, changes: Changes, now: Now) -> Vec<(JobId, Plan, i64, bool)> {
         let mut asked = Vec::new();
+        // Records are by the wall clock, elapsed time is not: it is to be known in the next process that no time has passed.
+        let all: Vec<JobId> = self.all().map(|job| job.id).collect();
+        all.into_iter().for_each(|id| self.touch(id));
         // Hours are looked at anew.
         let waits = |job: &&Job<C>| job.block.as_ref().is_some_and(|block| block.wall.is_some());
         let waiting: Vec<JobId> = self.all().filter(waits).map(|job| job.id).collect();
