@@ -161,7 +161,8 @@ pub enum Event {
         /// When it is due now.
         next: Option<DateTime<Utc>>,
     },
-    /// A run was cut off: an earlier process of the program ended before it did. Told as its job is registered.
+    /// A run was cut off: its process ended before it did, or let its lease run out. Told as the job is registered, or taken
+    /// over from that process; where several processes stand by, by each that finds it so.
     CutOff {
         /// The job.
         id: JobId,
@@ -184,6 +185,18 @@ pub enum Event {
         name: Option<Arc<str>>,
         /// How many.
         crashes: u32,
+    },
+    /// A run ended or went on after another process had taken its job over: what comes of it is not written, and sets nothing
+    /// off. See [`SchedulerBuilder::lease`](crate::SchedulerBuilder::lease).
+    ClaimLost {
+        /// The job.
+        id: JobId,
+        /// Its name.
+        name: Option<Arc<str>>,
+        /// The run's number.
+        number: u64,
+        /// When it was due.
+        due: DateTime<Utc>,
     },
     /// A job's schedule is another one than its record says.
     ScheduleChanged {
@@ -422,6 +435,10 @@ impl fmt::Display for Event {
                     "{}: paused, the process ended in its last {crashes} starts; resume it once that is mended",
                     who(*id, name)
                 )
+            }
+            Event::ClaimLost { id, name, due, .. } => {
+                let due = due.format(SECONDS);
+                write!(f, "{}: another process took it over during the run due {due}, which counts for nothing", who(*id, name))
             }
             Event::ScheduleChanged { id, name, was, then } => {
                 let then = match then {

@@ -343,6 +343,8 @@ pub enum Blocked {
     PoolFull,
     /// Its store cannot be written: see [`WithoutStore`](crate::WithoutStore).
     Store,
+    /// Another process holds it: see [`SchedulerBuilder::lease`](crate::SchedulerBuilder::lease).
+    Elsewhere,
 }
 
 impl fmt::Display for Blocked {
@@ -354,6 +356,7 @@ impl fmt::Display for Blocked {
             Blocked::Limit(name) => write!(f, "the limit {name:?} is reached"),
             Blocked::PoolFull => f.write_str("the executor has no room"),
             Blocked::Store => f.write_str("its store cannot be written"),
+            Blocked::Elsewhere => f.write_str("another process holds it"),
         }
     }
 }

@@ -68,7 +68,7 @@ pub use global::{
 pub use id::JobId;
 pub use job::{Blocked, JobHandle, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
 pub use policy::{Backoff, Missed, OnChange, Overlap, WithoutStore};
-pub use run::{BoxError, JobResult, LateBy, Outcome, Progress, RunFacts, RunView};
+pub use run::{BoxError, Fence, JobResult, LateBy, Outcome, Progress, RunFacts, RunView};
 pub use schedule::{Dialect, OnFold, OnGap, Schedule, Shift, Trigger, Upcoming, Zone};
 pub use scheduler::{
     Events, Following, InBackground, JobFuture, Late, Lateness, OnPoll, Overrun, Registering, Run, Scheduler, SchedulerBuilder,
@@ -80,7 +80,7 @@ pub use store::{
     RunRecord, RunState, Store, StoreError,
 };
 #[cfg(feature = "sqlite")]
-pub use store::{Durability, SqliteOptions, SqliteStore};
+pub use store::{Durability, SqliteOptions, SqliteStore, rusqlite};
 
 /// Compile-time promises.
 const _: () = {

@@ -88,8 +88,25 @@ pub enum LateBy {
     Retry,
     /// Its slack let it, so that wake-ups could be merged.
     Slack,
-    /// Its store could not be written.
+    /// Its store could not be written, or another process held the job.
     Store,
+}
+
+impl LateBy {
+    pub(crate) const ALL: [LateBy; 12] = [
+        LateBy::Host,
+        LateBy::OtherJobs,
+        LateBy::Budget,
+        LateBy::Suspend,
+        LateBy::ClockStep,
+        LateBy::Pool,
+        LateBy::Limit,
+        LateBy::Rules,
+        LateBy::Overlap,
+        LateBy::Retry,
+        LateBy::Slack,
+        LateBy::Store,
+    ];
 }
 
 /// What passes between a job's run and those outside while it goes on.
@@ -167,6 +184,62 @@ impl Signals {
     }
 }
 
+/// Whether a kept job is still this process's: what its runs ask, and what tells them. All runs that go on at once share it.
+pub(crate) struct Claim {
+    clock: Arc<dyn Clock>,
+    /// Until when by the clock that goes on in sleep, in nanoseconds; without an end if the store is not shared.
+    until: AtomicU64,
+    lost: AtomicBool,
+}
+
+impl Claim {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Claim { clock, until: AtomicU64::new(u64::MAX), lost: AtomicBool::new(false) }
+    }
+
+    /// The same for runs that begin after this one is lost.
+    pub(crate) fn another(&self) -> Self {
+        Claim::new(self.clock.clone())
+    }
+
+    /// The clock by which claims run out.
+    pub(crate) fn time(clock: &dyn Clock) -> Duration {
+        clock.boot().unwrap_or_else(|| clock.monotonic())
+    }
+
+    pub(crate) fn holds_until(&self, until: Duration) {
+        self.until.store(crate::schedule::length(until).unsigned_abs(), Ordering::Release);
+    }
+
+    /// Another process has the job.
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    fn holds(&self) -> bool {
+        let until = self.until.load(Ordering::Acquire);
+        !self.is_lost() && (until == u64::MAX || Claim::time(&*self.clock) < Duration::from_nanos(until))
+    }
+}
+
+/// What tells a run of a kept job from any other: for what a job writes elsewhere, so that an older one can be refused there.
+///
+/// Of one job, a later run has the greater fence, and so has a further attempt at the same run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct Fence {
+    /// The job's name.
+    pub job: Arc<str>,
+    /// The run's number.
+    pub number: u64,
+    /// The attempt, from 1.
+    pub attempt: u32,
+}
+
 /// A run as it may be seen from any thread: what is known of it, and whether it is to stop.
 ///
 /// Background and async jobs are given one; a [`Run`](crate::Run), which jobs on the polling thread are given, has all of
@@ -176,6 +249,8 @@ pub struct RunView {
     pub(crate) facts: RunFacts,
     pub(crate) signals: Arc<Signals>,
     pub(crate) limit: Option<TimeLimit>,
+    /// Of a kept job.
+    pub(crate) claim: Option<Arc<Claim>>,
 }
 
 /// Until when a run has time.
@@ -256,6 +331,23 @@ impl RunView {
     /// `of` 0 takes back what was said.
     pub fn progress(&self, done: u64, of: u64) {
         self.signals.report(done, of);
+    }
+
+    /// Whether the job is still this process's: not if its [`lease`](crate::SchedulerBuilder::lease) has run out or another
+    /// process has taken it over. A job that must not act after that asks before it does. True if the store is not shared.
+    pub fn still_mine(&self) -> bool {
+        self.claim.as_ref().is_none_or(|claim| claim.holds())
+    }
+
+    /// What tells this run from any other, to be handed on to whatever the job writes to; `None` if the job is not kept.
+    pub fn fence(&self) -> Option<Fence> {
+        let RunFacts { name, number, attempt, .. } = &self.facts;
+        let job = name.clone().filter(|_| *number > 0)?;
+        Some(Fence { job, number: *number, attempt: *attempt })
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.claim.as_ref().is_some_and(|claim| claim.is_lost())
     }
 
     /// Whether it is to stop: its job was cancelled, its time is up, a newer run takes its place, or the scheduler is shut

@@ -10,8 +10,8 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use disk::Disk;
 use punctual::{
-    Batch, Done, Error, Event, HistoryQuery, ManualClock, MemoryStore, Missed, OnChange, RunEnd, RunRecord, RunState, Scheduler,
-    Store, StoreError, WithoutStore,
+    Batch, Change, Done, Error, Event, HistoryQuery, JobChange, Kept, ManualClock, MemoryStore, Missed, OnChange, RunEnd,
+    RunRecord, RunState, Scheduler, Store, StoreError, WithoutStore,
 };
 use world::{HOUR, MINUTE};
 
@@ -230,6 +230,28 @@ fn a_run_that_is_cut_off_is_told_and_goes_by_the_jobs_choice() {
 }
 
 #[test]
+fn a_run_that_is_run_again_counts_once() {
+    let machine = Machine::new();
+    for life in 0..5 {
+        let it = machine.boot();
+        let (note, alive) = (machine.note(), it.alive.clone());
+        let job = it.scheduler.every(1).hour().named("sync").times(2).at_least_once().do_with(move |run| {
+            note(format!("{}:{}", run.number(), run.attempt()));
+            // One life ends in the middle of the first run, two in the middle of the last one.
+            alive.store(![0, 2, 3].contains(&life), Ordering::Relaxed);
+        });
+        job.unwrap();
+        if [0, 2].contains(&life) {
+            machine.clock.advance(HOUR);
+        }
+        it.poll_or_die();
+        it.kill();
+        assert_eq!(machine.noted(), ["1:1", "1:2", "2:1", "2:2", "2:3"][life], "life {life}");
+    }
+    assert_eq!(machine.store.history(&HistoryQuery::default()).unwrap().len(), 2);
+}
+
+#[test]
 fn what_was_missed_while_off_is_made_up_for_as_after_a_stall() {
     let table = [
         (Missed::RunOnce, None, "5", 0),
@@ -324,6 +346,78 @@ fn a_retry_goes_on_counting_in_the_next_process() {
 }
 
 #[test]
+fn a_run_that_fails_as_all_is_shut_down_is_tried_again_in_the_next_process() {
+    for background in [false, true] {
+        let machine = Machine::new();
+        for life in 0..2 {
+            let it = machine.boot();
+            let note = machine.note();
+            let (begun, begins) = std::sync::mpsc::channel();
+            let job = it.scheduler.every(1).hour().named("sync").retry(1).backoff(punctual::Backoff::constant(MINUTE));
+            if background {
+                let job = job.background().do_with(move |run| {
+                    begun.send(()).unwrap();
+                    while life == 0 && !run.should_stop() {
+                        std::thread::yield_now();
+                    }
+                    note(run.attempt().to_string());
+                    if life == 0 { Err("told to stop") } else { Ok(()) }
+                });
+                job.unwrap();
+            } else {
+                let job = job.do_with(move |run| {
+                    note(run.attempt().to_string());
+                    run.scheduler().shutdown(Duration::ZERO);
+                    if life == 0 { Err("told to stop") } else { Ok(()) }
+                });
+                job.unwrap();
+            }
+            machine.clock.advance(if life == 0 { HOUR } else { MINUTE });
+            let _ = it.scheduler.run_pending();
+            if background {
+                begins.recv().unwrap();
+            }
+            assert!(it.scheduler.shutdown(Duration::from_secs(60)).is_empty());
+            drop(it);
+            assert_eq!(machine.noted(), ["1", "2"][life], "background: {background}, life {life}");
+        }
+        let history = machine.store.history(&HistoryQuery::default()).unwrap();
+        assert!(matches!(history[..], [RunRecord { attempt: 2, number: 1, .. }]), "{history:?}");
+    }
+}
+
+#[test]
+fn a_run_that_has_not_begun_as_all_is_shut_down_begins_in_the_next_process() {
+    let machine = Machine::new();
+    for life in 0..2 {
+        let handed: Arc<Mutex<Vec<punctual::Work>>> = Arc::default();
+        let held = handed.clone();
+        let executor = move |work| {
+            held.lock().unwrap().push(work);
+            Ok(())
+        };
+        let builder = Scheduler::builder().clock(machine.clock.clone()).zone(chrono::Utc).store(machine.store.clone());
+        let scheduler: Scheduler = builder.executor(executor).build();
+        let note = machine.note();
+        let job = scheduler.every(1).hour().named("sync").times(1).background();
+        job.do_with(move |run| note(format!("{}:{} due {}", run.number(), run.attempt(), run.due().format("%H")))).unwrap();
+        if life == 0 {
+            machine.clock.advance(HOUR);
+        }
+        let _ = scheduler.run_pending();
+        if life == 0 {
+            assert_eq!(scheduler.shutdown(Duration::ZERO).len(), 1);
+        }
+        // The pool takes it up, and sees that it is not wanted any more, or runs it.
+        let work = handed.lock().unwrap().pop();
+        work.unwrap().run();
+        let _ = scheduler.run_pending();
+        assert!(scheduler.shutdown(Duration::ZERO).is_empty());
+        assert_eq!(machine.noted(), ["", "1:1 due 13"][life], "life {life}");
+    }
+}
+
+#[test]
 fn a_job_follows_each_success_once_though_the_process_ends_between() {
     let machine = Machine::new();
     for life in 0..2 {
@@ -350,6 +444,65 @@ fn a_job_follows_each_success_once_though_the_process_ends_between() {
             machine.clock.advance(HOUR);
             it.poll();
             assert_eq!(machine.noted(), "");
+        }
+    }
+}
+
+#[test]
+fn what_a_job_that_is_over_left_is_followed() {
+    let machine = Machine::new();
+    for life in 0..3 {
+        let it = machine.boot();
+        let alive = it.alive.clone();
+        let first = it.scheduler.every(1).hour().named("first").times(1).do_(machine.noting("first")).unwrap();
+        let second = it.scheduler.following(&first).named("second").delay(HOUR).do_(machine.noting("second")).unwrap();
+        machine.clock.advance(HOUR);
+        it.poll();
+        assert_eq!(machine.noted(), ["first", "second", ""][life], "life {life}");
+        assert_eq!(it.scheduler.len(), [1, 0, 0][life], "life {life}");
+        let last = second.last_run();
+        assert_eq!(last.is_some(), life == 1);
+        alive.store(false, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_run_that_had_said_it_was_done_is_not_cut_off_and_is_followed() {
+    let machine = Machine::new();
+    for life in 0..2 {
+        let it = machine.boot();
+        let (alive, mut note) = (it.alive.clone(), machine.noting("first"));
+        let first = it.scheduler.every(6).hours().named("first").times(1).at_least_once().do_(move || {
+            note();
+            alive.store(false, Ordering::Relaxed);
+            Ok::<i32, String>(7)
+        });
+        let Ok(first) = first else { panic!("life {life}") };
+        let mut ended = machine.noting("ended");
+        it.scheduler.following(&first).on_end().named("ended").do_with(move |_, _| ended()).unwrap();
+        let (mut second, name) = (machine.noting("second"), "second");
+        it.scheduler.following(&first).named(name).do_with(move |_, _: &i32| second()).unwrap();
+        if life == 0 {
+            machine.clock.advance(6 * HOUR);
+            it.poll_or_die();
+            assert_eq!(machine.noted(), "first");
+            // As a store does whose transaction the job has used.
+            let mut record = machine.store.load("first").unwrap().unwrap();
+            let at = record.open[0].due + TimeDelta::seconds(1);
+            record.open[0].state = RunState::Ended { started: Some(record.open[0].due), at, end: RunEnd::Done };
+            let change = JobChange { record, ended: Vec::new(), hold: Duration::ZERO, formerly: None };
+            let batch = Batch { node: "a job".into(), changes: vec![Change { jobs: vec![change] }] };
+            machine.store.write(batch, Done::new(|answer| assert_eq!(answer, Ok(vec![Kept::Yes]))));
+        } else {
+            it.poll();
+            // Its value is not known any more.
+            assert_eq!(machine.noted(), "ended");
+            let told = machine.told();
+            assert!(told.contains("second: 1 dropped since"), "{told}");
+            assert!(!told.contains("the process ended in attempt"), "{told}");
+            assert_eq!(first.snapshot(), None);
+            let runs = machine.store.history(&HistoryQuery { job: Some("first".into()), ..HistoryQuery::default() }).unwrap();
+            assert!(matches!(&runs[..], [run] if matches!(run.state, RunState::Ended { end: RunEnd::Done, .. })), "{runs:?}");
         }
     }
 }

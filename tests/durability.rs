@@ -18,12 +18,9 @@ mod table;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use disk::setting;
 use judge::judge;
 use machine::{Machine, What};
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} wants a number, not {text}")))
-}
 
 /// What was lived through.
 #[derive(Debug, Default)]

@@ -168,6 +168,10 @@ fn given_of_stores() -> Vec<(String, StoreError)> {
         ("a file that is locked", StoreError::Busy { path: path() }),
         ("a disk that fails", StoreError::Io { path: path(), what: "disk I/O error".to_owned() }),
         ("a job of another process", StoreError::Held { job: "quakes".to_owned(), by: "node-1".to_owned() }),
+        ("a run that was taken over", StoreError::Fenced { job: "quakes".to_owned(), number: 7, attempt: 1 }),
+        ("a run of a job without a name", StoreError::NotKept { job: "job 3".to_owned() }),
+        ("a transaction on another file", StoreError::OtherFile { path: path(), given: "quakes.db".to_owned() }),
+        ("a connection without a transaction", StoreError::NoTransaction { path: path() }),
         ("a store that dropped its answer", StoreError::Unanswered),
     ]);
     rows.into_iter().map(|(given, error)| (given.to_owned(), shown(error, &folder))).collect()

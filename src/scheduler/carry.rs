@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ending::End;
 use super::entry::{Attempt, Chain, Followed, Job, Live, On, State, Waiting};
 use super::keep::KeptJob;
 use super::plan::{Plan, Scale};
 use super::run::Value;
-use super::table::is_wrong_before;
+use super::table::{Table, is_wrong_before};
 use super::{Shared, register};
 use crate::clock::Now;
 use crate::error::Error;
@@ -31,17 +32,19 @@ pub(super) struct Keep {
 pub(super) struct Known {
     kept: Box<KeptJob>,
     record: Option<JobRecord>,
+    /// Until when another process holds it, in elapsed time.
+    elsewhere: Option<i64>,
 }
 
 impl<C> Shared<C> {
     /// What the store knows of a job; `None` if it is not kept.
-    pub(super) fn known(&self, name: Option<&str>, keep: &Keep) -> Result<Option<Known>, Error> {
+    pub(super) fn known(&self, name: Option<&str>, keep: &Keep, now: Now) -> Result<Option<Known>, Error> {
         let (Some(store), Some(name)) = (&self.store, name) else { return Ok(None) };
         if self.table.lock().named(name).is_some() {
             return Err(Error::NameTaken { name: name.to_owned() });
         }
         if let Some((kept, record)) = self.with(|table| table.parted(name)) {
-            return Ok(Some(Known { kept, record: Some(record) }));
+            return Ok(Some(Known { kept, record: Some(record), elsewhere: None }));
         }
         let load = |known: &str| store.load(known).map_err(|error| Error::Store { name: name.to_owned(), error });
         let (mut record, mut formerly) = (load(name)?, None);
@@ -51,8 +54,12 @@ impl<C> Shared<C> {
                 formerly = record.as_ref().map(|record| record.name.clone());
             }
         }
-        let kept = KeptJob::new(name.into(), keep.cut_off, record.clone(), formerly);
-        Ok(Some(Known { kept: Box::new(kept), record }))
+        let elsewhere = record.as_ref().and_then(|record| {
+            let table = self.table.lock();
+            table.keeping.as_ref().and_then(|keeping| keeping.held_elsewhere(record, now))
+        });
+        let kept = KeptJob::new(name.into(), keep, record.clone(), formerly, &self.clock);
+        Ok(Some(Known { kept: Box::new(kept), record, elsewhere }))
     }
 }
 
@@ -66,8 +73,10 @@ pub(super) fn begin<C>(
 ) -> Result<Vec<Event>, Error> {
     let (id, name) = (entry.id, entry.name.clone());
     let mut told = Vec::new();
-    let (kept, record) = known.map_or((None, None), |known| (Some(known.kept), known.record));
-    entry.kept = kept;
+    let (mut record, mut elsewhere) = (None, None);
+    if let Some(known) = known {
+        (entry.kept, record, elsewhere) = (Some(known.kept), known.record, known.elsewhere);
+    }
     let mut anew = record.is_none();
     let mut run_first = anew && plan.schedule.spec().immediately;
     if let Some(record) = record.as_ref().filter(|record| !plan.has_callbacks() && record.schedule != plan.schedule.to_string()) {
@@ -96,7 +105,7 @@ pub(super) fn begin<C>(
         if !fresh {
             told.extend(entry.carry_on_schedule(record, now));
         }
-        told.extend(entry.carry_on(record, keep, &|_| None, now));
+        told.extend(entry.carry_on(record, elsewhere, &|_| None, now));
     }
     let reboots = entry.plan.as_ref().is_some_and(|plan| plan.schedule.is_reboot());
     if run_first || reboots {
@@ -109,13 +118,12 @@ pub(super) fn begin<C>(
 pub(super) fn begin_following<C>(
     entry: &mut Job<C>,
     known: Option<Known>,
-    keep: &Keep,
     named: &dyn Fn(&str) -> Option<JobId>,
     now: Now,
 ) -> Vec<Event> {
-    let Some(Known { kept, record }) = known else { return Vec::new() };
+    let Some(Known { kept, record, elsewhere }) = known else { return Vec::new() };
     entry.kept = Some(kept);
-    record.map_or(Vec::new(), |record| entry.carry_on(&record, keep, named, now))
+    record.map_or(Vec::new(), |record| entry.carry_on(&record, elsewhere, named, now))
 }
 
 impl<C> Job<C> {
@@ -130,9 +138,7 @@ impl<C> Job<C> {
         self.missed_until = record.missed_until.as_ref().map_or(i64::MIN, on_scale);
         plan.registered = on_scale(&record.anchor);
         self.searched = on_scale(&record.searched);
-        // When an interval's last occurrence was due by the wall clock says nothing once that was set.
-        let last = if plan.scale == Scale::Elapsed { self.missed_until } else { self.last_due.unwrap_or(i64::MIN) };
-        let latest = self.searched.max(plan.registered).max(last);
+        let latest = self.searched.max(plan.registered).max(self.last_due.map_or(i64::MIN, |due| due.saturating_sub(ahead)));
         let mut reanchored = false;
         if plan.scale == Scale::Elapsed && latest > here {
             // The clock was set back meanwhile: as if no time had passed.
@@ -159,26 +165,51 @@ impl<C> Job<C> {
     /// Another process has gone on with it: it carries on from there.
     pub(super) fn adopt(&mut self, record: JobRecord, now: Now) {
         self.carry_on_schedule(&record, now);
-        self.failures = record.failures;
+        self.carry_on_figures(&record, now);
+        let Some(kept) = self.kept.as_deref_mut() else { return };
+        // What was asked of this process and is not written yet stays.
+        if record.paused != kept.was_paused() {
+            self.paused = record.paused;
+        }
+        kept.is_now(record);
+    }
+
+    /// Takes up what is not of its schedule: figures, and runs that had not ended, unless another process holds it until then.
+    fn carry_on(
+        &mut self,
+        record: &JobRecord,
+        elsewhere: Option<i64>,
+        named: &dyn Fn(&str) -> Option<JobId>,
+        now: Now,
+    ) -> Vec<Event> {
+        self.carry_on_figures(record, now);
         self.paused = record.paused;
-        if let Some(kept) = self.kept.as_deref_mut() {
-            kept.is_now(record);
+        match elsewhere {
+            Some(until) => {
+                self.stand_by(until);
+                Vec::new()
+            }
+            None => self.carry_on_runs(&record.open, named, now),
         }
     }
 
-    /// Takes up what is not of its schedule: figures, and runs that had not ended.
-    fn carry_on(&mut self, record: &JobRecord, keep: &Keep, named: &dyn Fn(&str) -> Option<JobId>, now: Now) -> Vec<Event> {
+    fn carry_on_figures(&mut self, record: &JobRecord, now: Now) {
+        self.failures = record.failures;
+        let started = record.last_start.as_ref().map(|at| to_nanos(at).saturating_sub(now.ahead()));
+        self.last_start = started.map(|at| at.min(now.elapsed));
+    }
+
+    /// Takes up the runs of a process that has ended or is taken for dead.
+    pub(super) fn carry_on_runs(&mut self, open: &[RunRecord], named: &dyn Fn(&str) -> Option<JobId>, now: Now) -> Vec<Event> {
         let mut told = Vec::new();
         let (id, name) = (self.id, self.name.clone());
         let elapsed = |at: &chrono::DateTime<chrono::Utc>| to_nanos(at).saturating_sub(now.ahead());
-        self.failures = record.failures;
-        self.paused = record.paused;
-        self.last_start = record.last_start.as_ref().map(|at| elapsed(at).min(now.elapsed));
+        let cut_off = self.kept.as_ref().map(|kept| kept.cut_off);
         let mut crashed = false;
-        for run in &record.open {
+        for run in open {
             let after = self.chain.as_ref().and_then(|chain| followed(chain, run, named, now));
             let lost = after.is_none() && !run.follows.is_empty();
-            let again = keep.cut_off == CutOff::RunAgain && !lost;
+            let again = cut_off == Some(CutOff::RunAgain) && !lost;
             let due = Due { due: to_nanos(&run.due), first: to_nanos(&run.first_missed), folded: run.folded };
             match run.state {
                 RunState::Waiting { .. } | RunState::Again { .. } if lost => {
@@ -199,23 +230,24 @@ impl<C> Job<C> {
                     let attempt = run.attempt;
                     told.push(Event::CutOff { id, name: name.clone(), due: run.due, attempt, started: at, again });
                     if again {
-                        // It was counted when it started, and is counted when it starts again.
+                        // It is not at work, so what was missed meanwhile does not overlap with it. It counts when it starts.
                         self.runs_left = self.runs_left.map(|left| left.saturating_add(1));
-                        // It is not at work, so what was missed meanwhile does not overlap with it.
                         let (ready, number, cut_off) = (now.elapsed, run.number, attempt);
                         self.waiting.push_back(Waiting { due, ready, by_hand: false, after, number, cut_off });
                     } else if let Some(kept) = self.kept.as_deref_mut() {
                         kept.was_left(run, at, now);
                     }
                 }
-                RunState::Ended { .. } | RunState::CutOff { .. } => {}
+                // It had said itself that it was done, and its process ended before that could be taken in.
+                RunState::Ended { .. } => self.kept.iter_mut().for_each(|kept| kept.done.push(run.clone())),
+                RunState::CutOff { .. } => {}
             }
         }
         if let Some(kept) = self.kept.as_deref_mut().filter(|_| crashed) {
             kept.was_cut_off = true;
             kept.crashes = kept.crashes.saturating_add(1);
             let crashes = kept.crashes;
-            if keep.hold_after.is_some_and(|most| crashes >= most) {
+            if kept.hold_after.is_some_and(|most| crashes >= most) {
                 self.paused = true;
                 told.push(Event::HeldAfterCrashes { id, name, crashes });
             }
@@ -225,10 +257,19 @@ impl<C> Job<C> {
 
     /// An attempt failed in an earlier process, and the next one is to come.
     fn tried_again(&mut self, run: &RunRecord, kind: FailureKind, again: i64, after: Option<Followed>, now: Now) {
-        let (id, name) = (self.id, self.name.clone());
+        let failure = Failure { id: self.id, name: self.name.clone(), due: run.due, attempt: run.attempt.max(1), kind };
+        let attempt = Box::new(self.attempt_of(run, after, now));
+        // Serials of the table begin at one.
+        let serial = 0;
+        let state = State::Again { again, failure: Box::new(failure) };
+        self.live.push(Live { serial, attempt, state });
+    }
+
+    /// The last attempt at a run of an earlier process.
+    pub(super) fn attempt_of(&self, run: &RunRecord, after: Option<Followed>, now: Now) -> Attempt {
         let facts = RunFacts {
-            id,
-            name: name.clone(),
+            id: self.id,
+            name: self.name.clone(),
             due: run.due,
             first_missed: run.first_missed,
             late: run.late,
@@ -240,14 +281,31 @@ impl<C> Job<C> {
             turn: 0,
             follows: after.as_ref().map(|after| after.runs.clone()).unwrap_or_default(),
         };
-        let failure = Failure { id, name, due: run.due, attempt: facts.attempt, kind };
-        let view = RunView { facts, signals: self.signals.clone(), limit: None };
+        let claim = self.kept.as_ref().map(|kept| kept.claim.clone());
+        let view = RunView { facts, signals: self.signals.clone(), limit: None, claim };
         let (rules, error) = (self.rules.clone(), run.error.clone().map(Into::into));
-        let attempt = Attempt { view, after, started: now.wall, took: Duration::ZERO, ends: None, rules, error };
-        // Serials of the table begin at one.
-        let serial = 0;
-        let state = State::Again { again, failure: Box::new(failure) };
-        self.live.push(Live { serial, attempt: Box::new(attempt), state });
+        Attempt { view, after, started: now.wall, took: Duration::ZERO, ends: None, rules, error }
+    }
+}
+
+impl<C> Table<C> {
+    /// Takes the runs of earlier processes as ended that had said so themselves: now that those are there that follow.
+    pub(super) fn take_as_ended(&mut self, now: Now) {
+        let jobs = self.keeping.as_mut().map_or(Vec::new(), |keeping| std::mem::take(&mut keeping.done));
+        for id in jobs {
+            let done =
+                self.get_mut(id).and_then(|job| job.kept.as_mut()).map_or(Vec::new(), |kept| std::mem::take(&mut kept.done));
+            for run in done {
+                let RunState::Ended { started, at, end } = run.state else { continue };
+                let Some(job) = self.get(id) else { break };
+                let mut attempt = Box::new(job.attempt_of(&run, None, now));
+                attempt.started = started.as_ref().map_or(attempt.started, to_nanos);
+                attempt.took = (at - from_nanos(attempt.started)).to_std().unwrap_or_default();
+                let ended = to_nanos(&at).saturating_sub(now.ahead()).min(now.elapsed);
+                // Of its result only that there was one is known.
+                self.finish(End { attempt, end, value: Some(Arc::new(())), failure: None, cancels: false, ended });
+            }
+        }
     }
 }
 
@@ -258,11 +316,9 @@ fn followed(chain: &Chain, run: &RunRecord, named: &dyn Fn(&str) -> Option<JobId
         _ => return None,
     };
     let ended = run.follows.iter().map(|followed| to_nanos(&followed.ended).saturating_sub(now.ahead())).max()?;
-    // The only one that it follows may have another name since.
-    let only = chain.upstreams.first().copied().filter(|_| chain.upstreams.len() == 1);
     let runs = run.follows.iter().map(|followed| {
         Some(Arc::new(RunFacts {
-            id: only.or_else(|| named(&followed.job))?,
+            id: named(&followed.job)?,
             name: Some(followed.job.clone()),
             due: followed.due,
             first_missed: followed.due,

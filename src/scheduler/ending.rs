@@ -63,7 +63,8 @@ impl<C> Table<C> {
         wait: i64,
         ended: i64,
     ) -> Option<(Box<Attempt>, Failure)> {
-        if self.closed || self.get(id).is_none() {
+        // What is kept is tried again by the next process.
+        if self.get(id).is_none_or(|job| self.closed && job.kept.is_none()) {
             return Some((attempt, failure));
         }
         let facts = &attempt.view.facts;
@@ -78,8 +79,29 @@ impl<C> Table<C> {
         None
     }
 
+    /// A run that had not begun yet when all was shut down. What is kept waits for the next process; else the attempt comes back.
+    pub(super) fn not_begun(&mut self, attempt: Box<Attempt>) -> Option<Box<Attempt>> {
+        let (closed, ready) = (self.closed, self.here());
+        let facts = &attempt.view.facts;
+        let id = facts.id;
+        let Some(job) = self.get_mut(id).filter(|job| closed && facts.turn == 0 && job.kept.is_some()) else {
+            return Some(attempt);
+        };
+        let due = Due { due: to_nanos(&facts.due), first: to_nanos(&facts.first_missed), folded: facts.folded };
+        let (number, cut_off) = (facts.number, facts.attempt.saturating_sub(1));
+        job.waiting.push_front(Waiting { due, ready, by_hand: false, after: attempt.after.clone(), number, cut_off });
+        job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
+        if let Some(kept) = job.kept.as_deref_mut() {
+            kept.not_begun(facts, false);
+        }
+        self.after.attempts.push(attempt);
+        self.requeue(id);
+        None
+    }
+
     fn goes_on(&mut self, id: JobId, attempt: Box<Attempt>, state: State) {
-        if self.get(id).is_none_or(|job| self.closed && job.is_away()) {
+        let rests = |job: &Job<C>| matches!(state, State::Again { .. }) && job.kept.is_some();
+        if self.get(id).is_none_or(|job| self.closed && job.is_away() && !rests(job)) {
             // It was cancelled meanwhile, or all was shut down: there is no further turn.
             let ended = match state {
                 State::Yielded { again, .. } => again,
@@ -166,7 +188,9 @@ impl<C> Table<C> {
             self.record_of_departed(id, last, &attempt, ended_wall);
             return self.after.attempts.push(attempt);
         };
-        if let Some(kept) = job.kept.as_deref_mut() {
+        // What another process has taken over is for that one to tell.
+        let lost = attempt.view.is_lost();
+        if let Some(kept) = job.kept.as_deref_mut().filter(|_| !lost) {
             kept.has_ended(&attempt, end, ended_wall, now);
         }
         job.signals.reset();
@@ -197,7 +221,7 @@ impl<C> Table<C> {
         let pauses = bad && attempt.rules.as_ref().and_then(|rules| rules.pause_after).is_some_and(|most| failures >= most);
         let goes_on = counts_anew || !job.waiting.is_empty() || !job.live.is_empty() || attempt.rules.is_some();
         let goes_on = goes_on || job.plan.as_ref().is_some_and(|plan| matches!(plan.missed, Missed::RunAll { .. }));
-        if !job.followers.is_empty() {
+        if !job.followers.is_empty() && !lost {
             let followers = std::mem::take(&mut job.followers);
             let mut effect = Effect {
                 end,
@@ -242,7 +266,7 @@ impl<C> Table<C> {
         let Some(place) = self.departed.iter().position(|departed| departed.id == id) else { return };
         let Departed { mut stats, epitaph, parting, .. } = self.departed.swap_remove(place);
         stats.count(&last);
-        if let Some(mut parting) = parting {
+        if let Some(mut parting) = parting.filter(|_| !attempt.view.is_lost()) {
             parting.has_ended(attempt, last.end, ended, self.watch.last());
             self.part(parting);
         }
@@ -259,6 +283,12 @@ impl<C> Table<C> {
         let value = if linked { None } else { effect.value_for(chain.on) };
         if value.is_none() && !linked {
             return;
+        }
+        // Of a run of an earlier process the result is not known.
+        let is_lost = |value: &Value| chain.on == On::Success && !chain.is_unit && chain.all.is_none() && value.is::<()>();
+        if value.as_ref().is_some_and(is_lost) {
+            let due = to_nanos(&effect.facts.due);
+            return self.dropped(id, 1, due, due, DropReason::ResultLost);
         }
         let mut followed = Followed { runs: vec![effect.facts.clone()], value, ended: effect.ended };
         let within = chain.within;
@@ -299,16 +329,11 @@ impl<C> Table<C> {
 
     /// Lets no further run of a job start. What waits to start goes; a run that has more to do waits.
     pub(super) fn pause(&mut self, id: JobId) -> bool {
-        let now = self.watch.last();
-        let Some(job) = self.get(id) else { return false };
+        let now = self.watch.last().elapsed;
+        let Some(job) = self.get_mut(id) else { return false };
         if job.paused {
             return true;
         }
-        if job.is_starting() {
-            self.not_started(id, None, now);
-        }
-        let now = now.elapsed;
-        let Some(job) = self.get_mut(id) else { return false };
         job.paused = true;
         job.let_go_of_block();
         let limits = job.rules.clone();

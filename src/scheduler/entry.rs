@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::away::Launcher;
+use super::begin::Starting;
 use super::keep::KeptJob;
 use super::limits::LimitId;
 use super::plan::{Plan, Scale};
 use super::run::{Called, Run, Value};
-use super::step::Starting;
 use super::table::earlier;
 use crate::clock::Now;
 use crate::event::{DropReason, Failure};
@@ -225,6 +225,8 @@ pub(super) enum BlockedBy {
     Window,
     Spacing,
     Store,
+    /// Another process holds it.
+    Elsewhere,
     /// With its place in that line.
     Limit(LimitId, Rank),
 }
@@ -248,7 +250,7 @@ impl BlockedBy {
         match self {
             BlockedBy::Limit(super::limits::ROOM, _) => LateBy::Pool,
             BlockedBy::Limit(..) => LateBy::Limit,
-            BlockedBy::Store => LateBy::Store,
+            BlockedBy::Store | BlockedBy::Elsewhere => LateBy::Store,
             _ => LateBy::Rules,
         }
     }
@@ -259,6 +261,7 @@ impl BlockedBy {
             BlockedBy::Window => Blocked::Window,
             BlockedBy::Spacing => Blocked::Spacing,
             BlockedBy::Store => Blocked::Store,
+            BlockedBy::Elsewhere => Blocked::Elsewhere,
             BlockedBy::Limit(super::limits::ROOM, _) => Blocked::PoolFull,
             BlockedBy::Limit(id, _) => Blocked::Limit(limit_name(id)),
         }
@@ -300,6 +303,11 @@ impl<C> Job<C> {
             signals: Arc::default(),
             kept: None,
         }
+    }
+
+    /// Whether another process holds it.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.block.as_ref().is_some_and(|block| block.by == BlockedBy::Elsewhere)
     }
 
     /// How many of its runs go on.
@@ -451,7 +459,8 @@ impl<C> Job<C> {
 
     /// Whether no further run can come.
     pub(super) fn is_over(&self) -> bool {
-        if self.busy() > 0 {
+        let has_done = self.kept.as_ref().is_some_and(|kept| !kept.done.is_empty());
+        if self.busy() > 0 || has_done {
             return false;
         }
         let used_up = self.runs_left == Some(0);

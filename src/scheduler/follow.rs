@@ -181,8 +181,8 @@ impl<T: 'static, C: 'static, M> Following<T, C, M> {
         // The scheduler's usual overlap is for occurrences.
         let defaults = super::Defaults { overlap: None, ..shared.defaults.clone() };
         let rules = self.options.rules(&defaults, place, &shared.zone, &shared.clock)?;
-        let known = shared.known(self.options.name.as_deref(), &self.options.keep)?;
         let now = shared.now();
+        let known = shared.known(self.options.name.as_deref(), &self.options.keep, now)?;
         let (mut entry, handle) = entry(&shared, &mut self.options, body);
         let mut upstreams: Vec<JobId> = self.upstreams.iter().map(|upstream| upstream.id).collect();
         let all = self.join.map(|join| All { latest: upstreams.iter().map(|id| (*id, None)).collect(), join });
@@ -195,7 +195,7 @@ impl<T: 'static, C: 'static, M> Following<T, C, M> {
         entry.chain = Some(Box::new(Chain { upstreams, on: self.on, within, delay, is_unit, all }));
         entry.rules = rules;
         let named = |name: &str| shared.table.lock().named(name);
-        let told = carry::begin_following(&mut entry, known, &self.options.keep, &named, now);
+        let told = carry::begin_following(&mut entry, known, &named, now);
         shared.admit(entry, &self.options.limits)?;
         shared.tell(&told);
         Ok(handle)

@@ -14,22 +14,31 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::begin::Starting;
+use super::carry::Keep;
 use super::entry::{Attempt, BlockedBy, Followed, Job, Live, State, Waiting};
-use super::step::{Moment, Starting, Step};
+use super::lease::Lease;
+use super::step::{Moment, Step};
 use super::table::Table;
 use crate::caught::caught;
-use crate::clock::Now;
+use crate::clock::{Clock, Now};
 use crate::event::{Event, FailureKind};
 use crate::id::JobId;
 use crate::job::RunEnd;
 use crate::policy::{CutOff, WithoutStore};
-use crate::run::{LateBy, RunFacts};
-use crate::schedule::{from_nanos, to_nanos};
+use crate::run::{Claim, LateBy, RunFacts};
+use crate::schedule::{from_nanos, length, to_nanos};
 use crate::store::{Batch, Change, FollowedRun, JobChange, JobRecord, Kept, LONGEST_ERROR, RunRecord, RunState, StoreError};
 
 /// After a write that failed the next one waits this long, twice as long each time, up to the most.
 const FIRST_WAIT: i64 = 1_000_000_000;
 const MOST_WAIT: i64 = 60 * FIRST_WAIT;
+
+/// While another process writes, the next try comes after the first of these, twice as long each time, up to the second; after
+/// the third it has failed.
+const BUSY_WAIT: i64 = 5_000_000;
+const MOST_BUSY_WAIT: i64 = 100_000_000;
+const BUSY_FOR: i64 = 5_000_000_000;
 
 /// So many runs are gathered for one write at most.
 const MOST_GATHERED: usize = 1000;
@@ -44,6 +53,8 @@ pub(super) struct Keeping {
     names: HashMap<Arc<str>, JobId>,
     /// Jobs that are gone and whose last record is not written.
     parting: Vec<Parting>,
+    /// Jobs of which runs of an earlier process are to be taken as ended.
+    pub(super) done: Vec<JobId>,
     /// Jobs that may differ from their record.
     touched: Vec<JobId>,
     /// Runs that are about to start, in their order.
@@ -55,17 +66,30 @@ pub(super) struct Keeping {
     pub(super) answer: Option<Result<Vec<Kept>, StoreError>>,
     /// In which poll something was last written.
     written_in: u64,
-    /// From when on it is tried again after a failure, in elapsed time, and how long it waits after the next one.
-    again: Option<(i64, i64)>,
+    /// How it goes on after a write that failed.
+    again: Option<Again>,
     without: Option<WithoutStore>,
+    /// If other processes use the store too.
+    pub(super) lease: Option<Lease>,
+}
+
+/// A write failed, and is tried again.
+struct Again {
+    /// From when on, in elapsed time.
+    at: i64,
+    /// How long it waited for that.
+    waited: i64,
+    /// Since when another process has been writing, if that is all.
+    busy_since: Option<i64>,
 }
 
 impl Keeping {
-    pub(super) fn new(node: Arc<str>, without: Option<WithoutStore>) -> Self {
+    pub(super) fn new(node: Arc<str>, without: Option<WithoutStore>, lease: Option<Duration>) -> Self {
         Keeping {
             node,
             names: HashMap::new(),
             parting: Vec::new(),
+            done: Vec::new(),
             touched: Vec::new(),
             starting: VecDeque::new(),
             gathered: Duration::ZERO,
@@ -74,11 +98,39 @@ impl Keeping {
             written_in: 0,
             again: None,
             without,
+            lease: lease.map(Lease::new),
         }
+    }
+
+    /// Until when another process holds a job, in elapsed time.
+    pub(super) fn held_elsewhere(&self, record: &JobRecord, now: Now) -> Option<i64> {
+        let held = record.held.as_ref().filter(|held| held.by != self.node)?;
+        Some(now.elapsed.saturating_add(length(held.left).max(1)))
     }
 
     fn is_settled(&self) -> bool {
         self.touched.is_empty() && self.parting.is_empty()
+    }
+
+    fn renews_at(&self) -> Option<i64> {
+        self.lease.as_ref().and_then(Lease::renews_at)
+    }
+
+    /// How it goes on after a write that failed now. That another process writes at the moment is no failure until it has done
+    /// so for long.
+    fn after_failure(&self, is_busy: bool, now: Now) -> Again {
+        let before = self.again.as_ref();
+        let next = |first: i64, most: i64, waited: Option<i64>| waited.map_or(first, |waited| waited.saturating_mul(2).min(most));
+        let busy_since = before.and_then(|again| again.busy_since);
+        let since = busy_since.unwrap_or(now.elapsed);
+        let is_new = before.is_none() || busy_since.is_some();
+        let (waited, busy_since) = if is_busy && is_new && now.elapsed.saturating_sub(since) < BUSY_FOR {
+            let waited = before.filter(|_| busy_since.is_some()).map(|again| again.waited);
+            (next(BUSY_WAIT, MOST_BUSY_WAIT, waited), Some(since))
+        } else {
+            (next(FIRST_WAIT, MOST_WAIT, before.filter(|_| busy_since.is_none()).map(|again| again.waited)), None)
+        };
+        Again { at: now.elapsed.saturating_add(waited), waited, busy_since }
     }
 }
 
@@ -87,6 +139,7 @@ struct Sent {
     id: JobId,
     record: JobRecord,
     ended: Vec<RunRecord>,
+    hold: Duration,
     /// What is kept of it, if it is gone.
     parting: Option<Box<KeptJob>>,
 }
@@ -114,29 +167,48 @@ pub(super) struct KeptJob {
     /// The record as it was last written.
     last: JobRecord,
     /// Runs that have ended and are not yet written.
-    ended: VecDeque<RunRecord>,
+    pub(super) ended: VecDeque<RunRecord>,
+    /// Runs of an earlier process that were done, which nobody here knows of yet.
+    pub(super) done: Vec<RunRecord>,
     last_run: u64,
     last_end: Option<i64>,
     pub(super) crashes: u32,
-    touched: bool,
-    cut_off: CutOff,
+    pub(super) touched: bool,
+    pub(super) cut_off: CutOff,
+    pub(super) hold_after: Option<u32>,
+    /// Whether it is still this process's.
+    pub(super) claim: Arc<Claim>,
+    /// When the hold on it is to be prolonged, in elapsed time, and whether that is now.
+    pub(super) renew_at: Option<i64>,
+    pub(super) renews: bool,
     /// Whether its last run was cut off, which its next one is told.
     pub(super) was_cut_off: bool,
 }
 
 impl KeptJob {
-    pub(super) fn new(name: Arc<str>, cut_off: CutOff, known: Option<JobRecord>, formerly: Option<Arc<str>>) -> Self {
+    pub(super) fn new(
+        name: Arc<str>,
+        keep: &Keep,
+        known: Option<JobRecord>,
+        formerly: Option<Arc<str>>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
         let last = known.unwrap_or_else(|| JobRecord::new(name.clone(), from_nanos(0)));
         KeptJob {
             name,
             formerly,
             ended: VecDeque::new(),
+            done: Vec::new(),
             last_run: last.last_run,
             last_end: last.last_end.as_ref().map(to_nanos),
             crashes: last.crashes,
             touched: false,
-            cut_off,
-            was_cut_off: last.crashes > 0,
+            cut_off: keep.cut_off,
+            hold_after: keep.hold_after,
+            claim: Arc::new(Claim::new(clock.clone())),
+            renew_at: None,
+            renews: false,
+            was_cut_off: false,
             last,
         }
     }
@@ -144,19 +216,31 @@ impl KeptJob {
     /// Its record is another than was thought.
     pub(super) fn is_now(&mut self, record: JobRecord) {
         self.last_run = self.last_run.max(record.last_run);
+        self.last_end = record.last_end.as_ref().map(to_nanos);
+        self.crashes = record.crashes;
+        self.formerly = Some(record.name.clone()).filter(|name| *name != self.name);
         self.last = record;
+    }
+
+    /// The name that its record has.
+    pub(super) fn known_as(&self) -> &Arc<str> {
+        self.formerly.as_ref().unwrap_or(&self.name)
+    }
+
+    /// There is no record of it under the name by which it was known.
+    pub(super) fn is_gone(&mut self) {
+        self.formerly = None;
+        self.last.version = 0;
+    }
+
+    /// Whether it was paused when it was last written.
+    pub(super) fn was_paused(&self) -> bool {
+        self.last.paused
     }
 
     /// A run of an earlier process was cut off, and is not run again.
     pub(super) fn was_left(&mut self, run: &RunRecord, started: DateTime<Utc>, now: Now) {
         self.is_over(RunRecord { state: RunState::CutOff { started, at: from_nanos(now.wall) }, ..run.clone() });
-    }
-
-    /// A run of an earlier process was cut off and was to be run again, which does not come to pass.
-    fn was_given_up(&mut self, waiting: &Waiting, now: Now) {
-        let state = RunState::Ended { started: None, at: from_nanos(now.wall), end: RunEnd::Stopped };
-        let run = waiting.record(&self.name, now);
-        self.is_over(RunRecord { state, ..run });
     }
 
     fn number(&mut self) -> u64 {
@@ -170,14 +254,17 @@ impl KeptJob {
         (number, std::mem::take(&mut self.was_cut_off))
     }
 
-    /// A run that was to begin did not.
-    pub(super) fn not_begun(&mut self, facts: &RunFacts) {
+    /// A run that was to begin did not. If it had its number from that, and no later one has another, that is free again.
+    pub(super) fn not_begun(&mut self, facts: &RunFacts, is_new: bool) {
         self.was_cut_off |= facts.previous_was_cut_off;
+        if is_new && facts.number == self.last_run && facts.number > self.last.last_run {
+            self.last_run -= 1;
+        }
     }
 
     /// A run is over, at an instant of the wall clock.
     pub(super) fn has_ended(&mut self, attempt: &Attempt, end: RunEnd, at: i64, now: Now) {
-        (self.crashes, self.was_cut_off) = (0, false);
+        self.crashes = 0;
         self.last_end = Some(at);
         let state = RunState::Ended { started: Some(from_nanos(attempt.started)), at: from_nanos(at), end };
         let error = attempt.error.as_deref().map(str::to_owned).filter(|_| end.is_failure());
@@ -211,7 +298,8 @@ impl<C> Table<C> {
         if self.keeping.is_none() {
             return;
         }
-        let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { return };
+        let Some(job) = self.get_mut(id).filter(|job| !job.is_elsewhere()) else { return };
+        let Some(kept) = job.kept.as_deref_mut() else { return };
         if !std::mem::replace(&mut kept.touched, true) {
             self.keeping.iter_mut().for_each(|keeping| keeping.touched.push(id));
         }
@@ -220,22 +308,34 @@ impl<C> Table<C> {
     /// Whether a poll has something to write, or was let go on with.
     pub(super) fn wants_poll(&self, now: Now) -> bool {
         let Some(keeping) = &self.keeping else { return false };
-        let may_write = keeping.writing.is_none() && keeping.again.is_none_or(|(at, _)| at <= now.elapsed);
+        let may_write = keeping.writing.is_none() && keeping.again.as_ref().is_none_or(|again| again.at <= now.elapsed);
+        let renews = keeping.renews_at().is_some_and(|at| at <= now.elapsed);
         let starts = keeping.starting.iter().any(|starting| starting.granted) && !self.paused && !self.closed;
-        keeping.answer.is_some() || starts || may_write && !keeping.is_settled()
+        keeping.answer.is_some() || !keeping.done.is_empty() || starts || may_write && (renews || !keeping.is_settled())
     }
 
-    /// When a failed write is tried again, in elapsed time.
+    /// When something is written though nothing has happened, in elapsed time: after a write that failed, or to prolong a hold.
     pub(super) fn writes_again(&self) -> Option<i64> {
-        let keeping = self.keeping.as_ref().filter(|keeping| keeping.writing.is_none() && !keeping.is_settled())?;
-        keeping.again.map(|(at, _)| at)
+        let keeping = self.keeping.as_ref().filter(|keeping| keeping.writing.is_none())?;
+        let renews = keeping.renews_at();
+        match &keeping.again {
+            Some(again) if keeping.is_settled() => renews.map(|renews| renews.max(again.at)),
+            Some(again) => Some(again.at),
+            None => renews,
+        }
+    }
+
+    /// When what is about to be written is sent, by the clock of claims.
+    pub(super) fn sent_at(&mut self, now: Now, time: Duration) {
+        self.keeping.iter_mut().filter_map(|keeping| keeping.lease.as_mut()).for_each(|lease| lease.sent_at(now, time));
     }
 
     /// Whether a kept job may still be gathered in this poll. Without its store it goes by its policy.
     pub(super) fn may_gather(&self, now: Now) -> Gathering {
         let Some(keeping) = &self.keeping else { return Gathering::Open };
-        match keeping.again {
-            Some((at, _)) if at > now.elapsed => Gathering::Without(at),
+        match &keeping.again {
+            Some(again) if again.at > now.elapsed && again.busy_since.is_some() => Gathering::Soon(again.at),
+            Some(again) if again.at > now.elapsed => Gathering::Without(again.at),
             _ if keeping.writing.is_some() || keeping.written_in == self.polls => Gathering::NextPoll,
             _ => Gathering::Open,
         }
@@ -296,18 +396,21 @@ impl<C> Table<C> {
     /// All that is to be written now, if it may be.
     pub(super) fn batch(&mut self, now: Now) -> Option<Batch> {
         let polls = self.polls;
-        let keeping = self.keeping.as_mut()?;
-        let waits = keeping.again.is_some_and(|(at, _)| at > now.elapsed);
-        if keeping.writing.is_some() || keeping.written_in == polls || waits || keeping.is_settled() {
+        let keeping = self.keeping.as_ref()?;
+        let waits = keeping.again.as_ref().is_some_and(|again| again.at > now.elapsed);
+        if keeping.writing.is_some() || keeping.written_in == polls || waits {
             return None;
         }
+        self.renew(now);
+        let keeping = self.keeping.as_mut().filter(|keeping| !keeping.is_settled())?;
         let touched = std::mem::take(&mut keeping.touched);
         keeping.gathered = Duration::ZERO;
         let parting = std::mem::take(&mut keeping.parting);
-        let mut changes: Vec<(JobId, JobChange)> = Vec::new();
-        for id in &touched {
-            let Some(job) = self.get_mut(*id) else { continue };
-            changes.extend(job.change(now).map(|change| (*id, change)));
+        let shared = keeping.lease.is_some();
+        let mut together: Vec<Vec<(JobId, JobChange)>> = Vec::new();
+        for jobs in self.together(&touched, shared) {
+            let changes = if shared { self.claimed(&jobs, now) } else { self.changed(&jobs, now) };
+            together.extend(Some(changes).filter(|changes| !changes.is_empty()));
         }
         // What needs no record only kept its place.
         let unkept = |table: &Self, about: &About| !table.is_kept(about.id);
@@ -315,16 +418,16 @@ impl<C> Table<C> {
             self.keeping.iter().flat_map(|keeping| &keeping.starting).map(|about| unkept(self, about)).collect();
         let keeping = self.keeping.as_mut()?;
         for (about, free) in keeping.starting.iter_mut().zip(free) {
-            about.granted |= free || changes.is_empty();
+            about.granted |= free || together.is_empty();
         }
-        if changes.is_empty() && parting.is_empty() {
+        if together.is_empty() && parting.is_empty() {
             return None;
         }
-        let together = self.together(changes);
         let sent = |(id, change): &(JobId, JobChange)| Sent {
             id: *id,
             record: change.record.clone(),
             ended: change.ended.clone(),
+            hold: change.hold,
             parting: None,
         };
         let mut writing: Vec<Vec<Sent>> = together.iter().map(|change| change.iter().map(sent).collect()).collect();
@@ -335,7 +438,7 @@ impl<C> Table<C> {
             let change =
                 JobChange { record: record.clone(), ended: ended.clone(), hold: Duration::ZERO, formerly: kept.formerly.clone() };
             changes.push(Change { jobs: vec![change] });
-            writing.push(vec![Sent { id, record, ended, parting: Some(kept) }]);
+            writing.push(vec![Sent { id, record, ended, hold: Duration::ZERO, parting: Some(kept) }]);
         }
         let keeping = self.keeping.as_mut()?;
         keeping.writing = Some(writing);
@@ -343,28 +446,44 @@ impl<C> Table<C> {
         Some(Batch { node: keeping.node.clone(), changes })
     }
 
-    /// Puts jobs into one change that are linked by chains, since the end of a run and those that it sets off belong together.
-    fn together(&self, changes: Vec<(JobId, JobChange)>) -> Vec<Vec<(JobId, JobChange)>> {
+    /// Puts jobs together that are linked by chains, since the end of a run and those that it sets off belong together; with all
+    /// that are linked to them, if they are held together.
+    fn together(&self, touched: &[JobId], whole: bool) -> Vec<Vec<JobId>> {
         let mut place_of: HashMap<JobId, usize> = HashMap::new();
-        let mut together: Vec<Vec<(JobId, JobChange)>> = Vec::new();
-        for (id, change) in changes {
-            let place = place_of.get(&id).copied().unwrap_or_else(|| {
+        let mut together: Vec<Vec<JobId>> = Vec::new();
+        for id in touched {
+            let place = place_of.get(id).copied().unwrap_or_else(|| {
                 let place = together.len();
                 together.push(Vec::new());
-                let mut open = vec![id];
+                let mut open = vec![*id];
                 while let Some(id) = open.pop() {
                     if place_of.insert(id, place).is_some() {
                         continue;
                     }
                     let Some(job) = self.get(id) else { continue };
+                    if whole && job.kept.is_some() {
+                        together[place].push(id);
+                    }
                     let linked = job.followers.iter().chain(job.chain.iter().flat_map(|chain| &chain.upstreams));
                     open.extend(linked.filter(|id| !place_of.contains_key(id)));
                 }
                 place
             });
-            together[place].push((id, change));
+            if !whole {
+                together[place].push(*id);
+            }
         }
         together
+    }
+
+    /// What is to be written of jobs: those that differ from their record.
+    fn changed(&mut self, jobs: &[JobId], now: Now) -> Vec<(JobId, JobChange)> {
+        let mut changes = Vec::new();
+        for id in jobs {
+            let change = self.get_mut(*id).and_then(|job| job.as_kept(false, now));
+            changes.extend(change.filter(|(_, differs)| *differs).map(|(change, _)| (*id, change)));
+        }
+        changes
     }
 
     /// Whether the store has not answered yet.
@@ -378,22 +497,11 @@ impl<C> Table<C> {
         self.news += u64::from(!self.is_polled_here());
     }
 
-    /// Takes the record in that another process wrote: what that one ran is not run again.
-    pub(super) fn adopt(&mut self, id: JobId, record: Option<JobRecord>, now: Now) {
-        let Some(record) = record else { return self.touch(id) };
-        if let Some(job) = self.get_mut(id) {
-            job.adopt(record, now);
-        }
-        self.requeue(id);
-        self.remove_if_over(id);
-    }
-
     /// Takes the store's answer in, if it has come. Gives the jobs whose record is another than was thought.
     pub(super) fn take_answer(&mut self, now: Now) -> Vec<(JobId, Arc<str>)> {
         let mut outdated = Vec::new();
         let Some(keeping) = &mut self.keeping else { return outdated };
-        let Some(answer) = keeping.answer.take() else { return outdated };
-        let Some(writing) = keeping.writing.take() else { return outdated };
+        let Some((answer, writing)) = keeping.answer.take().zip(keeping.writing.take()) else { return outdated };
         let answers = match answer {
             Ok(answers) => answers,
             Err(error) => {
@@ -401,8 +509,8 @@ impl<C> Table<C> {
                 return outdated;
             }
         };
-        let recovered = self.keeping.as_mut().is_some_and(|keeping| keeping.again.take().is_some());
-        if recovered {
+        let failed = self.keeping.as_mut().and_then(|keeping| keeping.again.take());
+        if failed.is_some_and(|again| again.busy_since.is_none()) {
             self.tell(|_| Event::StoreRecovered);
         }
         for (change, answer) in writing.into_iter().zip(answers) {
@@ -414,7 +522,7 @@ impl<C> Table<C> {
                         let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { continue };
                         kept.comes_back(ended);
                         kept.touched = false;
-                        outdated.push((id, kept.name.clone()));
+                        outdated.push((id, kept.known_as().clone()));
                     }
                 }
             }
@@ -423,25 +531,42 @@ impl<C> Table<C> {
     }
 
     fn was_kept(&mut self, sent: Sent) {
-        let Sent { id, mut record, .. } = sent;
+        let Sent { id, mut record, hold, .. } = sent;
         record.version += 1;
-        if let Some(keeping) = &mut self.keeping {
-            keeping.starting.iter_mut().filter(|about| about.id == id).for_each(|about| about.granted = true);
-        }
+        let Some(mut keeping) = self.keeping.take() else { return };
+        keeping.starting.iter_mut().filter(|about| about.id == id).for_each(|about| about.granted = true);
         if let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) {
             kept.last = record;
             kept.formerly = None;
+            if let Some(lease) = &mut keeping.lease {
+                lease.was_kept(id, kept, hold);
+            }
+        }
+        self.keeping = Some(keeping);
+    }
+
+    /// What waits has no number yet, unless its record says so.
+    pub(super) fn unnumber(&mut self, id: JobId) {
+        let Some(job) = self.get_mut(id) else { return };
+        let Some(kept) = job.kept.as_deref() else { return };
+        for waiting in &mut job.waiting {
+            if !kept.last.open.iter().any(|run| run.number == waiting.number) {
+                waiting.number = 0;
+            }
         }
     }
 
     /// Nothing was written: it is tried again later, and what was about to start goes by its policy.
     fn write_failed(&mut self, writing: Vec<Vec<Sent>>, error: StoreError, now: Now) {
         let Some(keeping) = &mut self.keeping else { return };
-        let wait = keeping.again.map_or(FIRST_WAIT, |(_, wait)| wait);
-        let again = now.elapsed.saturating_add(wait);
-        keeping.again = Some((again, wait.saturating_mul(2).min(MOST_WAIT)));
-        self.tell(|_| Event::StoreFailed { error, again: Duration::from_nanos(wait.unsigned_abs()) });
-        for Sent { id, record, ended, parting } in writing.into_iter().flatten() {
+        let is_busy = matches!(error, StoreError::Busy { .. });
+        let again = keeping.after_failure(is_busy, now);
+        let (at, wait, is_busy) = (again.at, again.waited, again.busy_since.is_some());
+        keeping.again = Some(again);
+        if !is_busy {
+            self.tell(|_| Event::StoreFailed { error, again: Duration::from_nanos(wait.unsigned_abs()) });
+        }
+        for Sent { id, record, ended, parting, .. } in writing.into_iter().flatten() {
             if let Some(mut kept) = parting {
                 kept.comes_back(ended);
                 self.part(Parting { id, kept, record });
@@ -451,7 +576,8 @@ impl<C> Table<C> {
             kept.comes_back(ended);
             self.touch(id);
             match self.without_store(id) {
-                WithoutStore::Hold => self.not_started(id, Some(again), now),
+                _ if is_busy => self.not_started(id, None, now),
+                WithoutStore::Hold => self.not_started(id, Some(at), now),
                 WithoutStore::Run => {
                     let starting = self.keeping.iter_mut().flat_map(|keeping| &mut keeping.starting);
                     starting.filter(|about| about.id == id).for_each(|about| about.granted = true);
@@ -469,6 +595,12 @@ impl<C> Table<C> {
         if let Some((keeping, name)) = self.keeping.as_mut().zip(job.name.clone()) {
             keeping.names.insert(name, job.id);
         }
+    }
+
+    /// Runs of earlier processes of a job, that have ended, are taken in by the next poll.
+    pub(super) fn has_done(&mut self, id: JobId) {
+        let any = self.get(id).and_then(|job| job.kept.as_ref()).is_some_and(|kept| !kept.done.is_empty());
+        self.keeping.iter_mut().filter(|_| any).for_each(|keeping| keeping.done.push(id));
     }
 
     pub(super) fn named(&self, name: &str) -> Option<JobId> {
@@ -507,13 +639,6 @@ impl<C> Table<C> {
     pub(super) fn none_starts(&mut self, now: Now) {
         let about: Vec<JobId> = self.keeping.iter().flat_map(|keeping| &keeping.starting).map(|about| about.id).collect();
         about.into_iter().for_each(|id| self.not_started(id, None, now));
-    }
-
-    /// What waited to start does not. If it had started before, that is to be seen in the history.
-    pub(super) fn not_run_again(&mut self, id: JobId, waiting: &Waiting) {
-        let now = self.watch.last();
-        let kept = self.get_mut(id).and_then(|job| job.kept.as_deref_mut());
-        kept.filter(|_| waiting.cut_off > 0).into_iter().for_each(|kept| kept.was_given_up(waiting, now));
     }
 
     /// What a job is to do while its store cannot be written.
@@ -559,25 +684,31 @@ pub(super) enum Gathering {
     Open,
     /// Something was written in this poll already, or is being written.
     NextPoll,
+    /// Another process is writing; it is tried again then.
+    Soon(i64),
     /// The store cannot be written, until then.
     Without(i64),
 }
 
 impl<C> Job<C> {
-    /// What is to be written of it, if it differs from its record.
-    fn change(&mut self, now: Now) -> Option<JobChange> {
+    /// What is to be written of it, and whether it differs from its record. What it was registered with may be another text
+    /// than that of another process's release: if the store is shared that is no reason to write.
+    pub(super) fn as_kept(&mut self, shared: bool, now: Now) -> Option<(JobChange, bool)> {
         let kept = self.kept.as_deref_mut()?;
         kept.touched = false;
         for waiting in self.waiting.iter_mut().filter(|waiting| waiting.number == 0) {
             waiting.number = kept.number();
         }
-        let record = self.record(now)?;
+        let mut record = self.record(now)?;
         let kept = self.kept.as_deref_mut()?;
-        if record == kept.last && kept.ended.is_empty() {
-            return None;
+        let mut said = None;
+        if shared && kept.last.version > 0 && record.schedule != kept.last.schedule {
+            said = Some(std::mem::replace(&mut record.schedule, kept.last.schedule.clone()));
         }
-        let (ended, formerly) = (std::mem::take(&mut kept.ended).into(), kept.formerly.clone());
-        Some(JobChange { record, ended, hold: Duration::ZERO, formerly })
+        let differs = record != kept.last || !kept.ended.is_empty() || kept.renews;
+        record.schedule = said.unwrap_or(record.schedule);
+        let ended = if differs { std::mem::take(&mut kept.ended).into() } else { Vec::new() };
+        Some((JobChange { record, ended, hold: Duration::ZERO, formerly: kept.formerly.clone() }, differs))
     }
 
     fn record(&self, now: Now) -> Option<JobRecord> {
@@ -585,7 +716,7 @@ impl<C> Job<C> {
         let wall = |elapsed: i64| from_nanos(elapsed.saturating_add(now.ahead()));
         let on_scale = |at: i64| from_nanos(self.plan.as_ref().map_or(at, |plan| plan.wall(at, now)));
         let text = self.plan.as_ref().filter(|plan| !plan.has_callbacks()).map(|plan| plan.schedule.to_string());
-        let waiting = self.waiting.iter().map(|waiting| waiting.record(&kept.name, now));
+        let waiting = self.waiting.iter().filter_map(|waiting| waiting.record(&kept.name, now));
         let mut open: Vec<RunRecord> = self.live.iter().map(|live| live.record(&kept.name, now)).chain(waiting).collect();
         open.sort_by_key(|run| run.number);
         Some(JobRecord {
@@ -623,9 +754,9 @@ impl Live {
 }
 
 impl Waiting {
-    fn record(&self, name: &Arc<str>, now: Now) -> RunRecord {
+    fn record(&self, name: &Arc<str>, now: Now) -> Option<RunRecord> {
         let from = from_nanos(self.ready.saturating_add(now.ahead()));
-        RunRecord {
+        Some(RunRecord {
             job: name.clone(),
             number: self.number,
             due: from_nanos(self.due.due),
@@ -639,7 +770,7 @@ impl Waiting {
             error: None,
             follows: follows(self.after.as_ref(), now),
             value: None,
-        }
+        })
     }
 }
 

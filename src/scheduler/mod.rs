@@ -6,11 +6,14 @@
 //! [`options`]; [`wait`] is rest and end, [`observe`] what is told and [`why`] what is asked.
 
 mod away;
+mod begin;
 mod carry;
 mod ending;
 mod entry;
 mod follow;
+mod gate;
 mod keep;
+mod lease;
 mod limits;
 mod observe;
 mod options;
@@ -124,6 +127,8 @@ pub(crate) struct Shared<C> {
     host_late: Duration,
     seed: u64,
     store: Option<Arc<dyn Store>>,
+    /// Whether other processes use the store too.
+    is_shared: bool,
     table: Mutex<Table<C>>,
     polling: AtomicBool,
     /// With `table`: something was asked for from outside, or a poll ended.
@@ -161,6 +166,7 @@ pub struct SchedulerBuilder<C = ()> {
     executor: Option<Arc<dyn Executor>>,
     store: Option<Arc<dyn Store>>,
     without_store: Option<WithoutStore>,
+    lease: Option<Duration>,
     seed: u64,
     host: std::marker::PhantomData<fn(C)>,
 }
@@ -259,6 +265,24 @@ impl<C: 'static> SchedulerBuilder<C> {
         self
     }
 
+    /// Says that other processes use the same store, so that each occurrence of a kept job is run by one of them.
+    ///
+    /// Whichever comes first with an occurrence claims it, and holds the job for as long as a run of it has not ended; jobs that
+    /// are linked by chains are held together. A hold lasts for the length of the lease, in elapsed time, and is prolonged by
+    /// polls when a third of it has passed ([`Tick::next`](crate::Tick::next) asks for them). If its process dies or is held up
+    /// for longer, another one takes the job over: the run was cut off then, and goes by
+    /// [`at_most_once`](crate::When::at_most_once) or [`at_least_once`](crate::When::at_least_once). What the first one
+    /// still wants to write of it is refused, and told ([`Event::ClaimLost`]); its jobs can ask
+    /// ([`RunView::still_mine`](crate::RunView::still_mine)) and hand on a [`Fence`](crate::Fence).
+    ///
+    /// So the lease is longer than any run on the polling thread, and than the host's longest pause between polls: 30 s, say. The
+    /// longer, the later a dead process's jobs are taken over, be it by its own successor. Without a lease a store is for one
+    /// process at a time, which takes up at once what the one before it left.
+    pub fn lease(mut self, length: Duration) -> Self {
+        self.lease = Some(length);
+        self
+    }
+
     /// The seed of everything drawn: random gaps and jitter. The same seed draws the same.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
@@ -269,8 +293,9 @@ impl<C: 'static> SchedulerBuilder<C> {
     pub fn build(self) -> Scheduler<C> {
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let watch = Watch::new(&*clock);
-        let node = || format!("{}-{}", std::process::id(), watch.last().wall).into();
-        let keeping = self.store.as_ref().map(|_| Box::new(Keeping::new(node(), self.without_store)));
+        let lease = self.lease.filter(|_| self.store.is_some());
+        let keeping =
+            self.store.as_ref().map(|_| Box::new(Keeping::new(lease::node(watch.last().wall), self.without_store, lease)));
         Scheduler(Arc::new(Shared {
             clock,
             zone: self.zone,
@@ -281,6 +306,7 @@ impl<C: 'static> SchedulerBuilder<C> {
             host_late: self.host_late,
             seed: self.seed,
             store: self.store,
+            is_shared: lease.is_some(),
             table: Mutex::new(Table::new(watch, keeping)),
             polling: AtomicBool::new(false),
             changed: Condvar::new(),
@@ -417,6 +443,7 @@ impl<C: 'static> Scheduler<C> {
             executor: None,
             store: None,
             without_store: None,
+            lease: None,
             seed: 0,
             host: std::marker::PhantomData,
         }

@@ -15,9 +15,9 @@ use crate::clock::Now;
 use crate::event::{Event, Failure, FailureKind, RemoveReason};
 use crate::id::JobId;
 use crate::job::RunEnd;
-use crate::run::{LateBy, Outcome, TimeLimit};
+use crate::run::{Claim, LateBy, Outcome, TimeLimit};
 use crate::schedule::{from_nanos, length, mix};
-use crate::store::{Batch, Done};
+use crate::store::{Batch, Done, StoreError};
 use crate::sync::atomic::Ordering;
 
 /// What a poll did, and when to come back.
@@ -248,6 +248,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         let told = shared.with(|table| {
             table.poll_at = now.elapsed;
             table.let_on_by(now);
+            table.take_as_ended(now);
             let gap = now.elapsed.saturating_sub(table.polled);
             table.polled = now.elapsed;
             let late = table.until_due(now).map_or(0, i64::saturating_neg).min(gap);
@@ -360,8 +361,15 @@ impl<'a, C: 'static> Poll<'a, C> {
             Some((how, ended, errand, Some(attempt)))
         });
         let Some((how, ended, errand, attempt)) = taken else { return };
+        let begun = errand.signals.began().is_some();
         drop_quietly(errand);
-        let Some(attempt) = attempt else { return drop_quietly(how) };
+        let Some(mut attempt) = attempt else { return drop_quietly(how) };
+        if let (How::Stopped, false) = (&how, begun) {
+            match self.shared().with(|table| table.not_begun(attempt)) {
+                None => return self.catch_up(),
+                Some(back) => attempt = back,
+            }
+        }
         let ending = match how {
             How::Called(called) => Ending::of(called),
             How::Panicked(message) => Ending::Failed(FailureKind::Panic(message)),
@@ -394,6 +402,11 @@ impl<'a, C: 'static> Poll<'a, C> {
             }
             Step::Call(call) => self.call(call, host),
             Step::Write(batch) => self.write(batch),
+            Step::Read { id, name } => {
+                self.moved = true;
+                self.read_record(id, &name);
+                self.read = shared.clock.monotonic();
+            }
             Step::HandOver(hand_over) => self.hand_over(*hand_over),
             Step::TimedOut(timed_out) => self.timed_out(timed_out),
             Step::AskSchedule { id, plan, due, ungated } => {
@@ -440,6 +453,10 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn write(&mut self, batch: Batch) {
         let shared = self.shared();
         if let Some(store) = &shared.store {
+            if shared.is_shared {
+                let (now, time) = (self.now, Claim::time(&*shared.clock));
+                shared.with(|table| table.sent_at(now, time));
+            }
             let home: Arc<dyn Home> = self.scheduler.0.clone();
             let home = Arc::downgrade(&home);
             let done = Done::new(move |answer| {
@@ -458,10 +475,15 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn take_answer(&mut self) {
         let (shared, now) = (self.shared(), self.now);
         let outdated = shared.with(|table| table.take_answer(now));
-        for (id, name) in outdated {
-            let record = shared.store.as_ref().and_then(|store| store.load(&name).ok().flatten());
-            shared.with(|table| table.adopt(id, record, now));
-        }
+        outdated.into_iter().for_each(|(id, name)| self.read_record(id, &name));
+    }
+
+    /// Takes in what another process wrote of a job.
+    fn read_record(&mut self, id: JobId, name: &str) {
+        let (shared, now) = (self.shared(), self.now);
+        let Some(store) = &shared.store else { return };
+        let read = caught(|| store.load(name)).unwrap_or(Err(StoreError::Unanswered));
+        shared.with(|table| table.adopt(id, read, now));
     }
 
     /// Something of a job's besides its runs went wrong.
@@ -635,7 +657,7 @@ impl<'a, C: 'static> Poll<'a, C> {
 
     /// How long a run that failed waits before it is tried again, if it is.
     fn wait_before_next(&mut self, attempt: &Attempt, failure: &Failure) -> Option<i64> {
-        let rules = attempt.rules.as_ref()?;
+        let rules = attempt.rules.as_ref().filter(|_| !attempt.view.is_lost())?;
         let retry = rules.retry.as_ref().filter(|retry| attempt.view.facts.attempt <= retry.most)?;
         if let Some(only) = &retry.only {
             // One that panics says nothing for another attempt.

@@ -164,7 +164,7 @@ impl<C: 'static, M> When<Registering<C, M>> {
         let grace = options.grace.or(shared.grace);
         let zone = schedule.spec().zone.clone().unwrap_or_else(|| shared.zone.clone());
         let rules = options.rules(&shared.defaults, place, &zone, &shared.clock)?;
-        let known = shared.known(options.name.as_deref(), &options.keep)?;
+        let known = shared.known(options.name.as_deref(), &options.keep, now)?;
         let (mut entry, handle) = entry(&shared, &mut options, body);
         let id = entry.id;
         let mut reserved = Reserved { shared: &shared, id: Some(id) };
@@ -175,8 +175,7 @@ impl<C: 'static, M> When<Registering<C, M>> {
         reserved.keep();
         shared.admit(entry, &options.limits)?;
         shared.tell(&told);
-        // It may have had its last run in an earlier process.
-        shared.with(|table| table.remove_if_over(id));
+        shared.with(|table| table.leaves_if_over(id));
         Ok(handle)
     }
 }

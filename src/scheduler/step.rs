@@ -1,32 +1,29 @@
 //! What is to be done next: of the jobs that are due the first, and of what it has to do the first.
 //!
 //! A job may have several things to do: a run whose time is up, an occurrence or a run to follow that comes while a run goes
-//! on, a turn of a run in steps, a further attempt, a run that waits, an occurrence. They are looked at in this order. What begins a run
-//! passes the gates: condition, window, spacing, limits, room in the background. A job that finds one shut is held
-//! back as a whole; its occurrences stay in its schedule, so that what it misses meanwhile folds as for a host that was
-//! asleep.
+//! on, a turn of a run in steps, a further attempt, a run that waits, an occurrence. They are looked at in this order. A run
+//! that may begin by the [gates](super::gate) [begins](super::begin). A job that finds one shut is held back as a whole; its
+//! occurrences stay in its schedule, so that what it misses meanwhile folds as for a host that was asleep.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::away::Launcher;
-use super::entry::{Attempt, BlockedBy, Body, Condition, Followed, Inline, Job, Live, State, Waiting};
-use super::keep::Gathering;
-use super::limits::{LimitId, ROOM};
+use super::begin::{Before, Beginning, Origin, lateness};
+use super::entry::{Attempt, Condition, Inline, Job, Live, State, Waiting};
+use super::gate::{Entrance, Gate};
+use super::lease::READ_AGAIN;
+use super::limits::ROOM;
 use super::plan::Plan;
 use super::run::Value;
-use super::table::{AFTER_ALL_JOBS, Errand, Table};
+use super::table::Table;
 use crate::clock::Now;
-use crate::event::{DropReason, Event, Failure, RemoveReason};
+use crate::event::{DropReason, RemoveReason};
 use crate::id::JobId;
-use crate::policy::{Due, Overlap, Verdict, WithoutStore};
-use crate::queue::Rank;
-use crate::run::{LateBy, RunFacts, RunView};
-use crate::schedule::{from_nanos, length, to_nanos};
+use crate::policy::{Due, Overlap, Verdict};
+use crate::run::{LateBy, RunView};
+use crate::schedule::{length, to_nanos};
 use crate::store::Batch;
-
-/// While a condition does not hold it is asked once a second.
-const ASKED_EVERY: i64 = 1_000_000_000;
 
 /// How many jobs from which no run comes are looked at in one go.
 const LOOKED_AT: usize = 64;
@@ -73,6 +70,11 @@ pub(super) enum Step<C> {
     },
     /// What is to be written to the store, before runs start whose start it is.
     Write(Batch),
+    /// Another process's hold on it has run out: its record is to be read.
+    Read {
+        id: JobId,
+        name: Arc<str>,
+    },
     /// Its condition, likewise.
     AskCondition {
         id: JobId,
@@ -105,67 +107,9 @@ pub(super) struct HandOver {
     pub(super) before: Before,
 }
 
-/// When the run before it started, and what had been missed by then.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Before {
-    last_start: Option<i64>,
-    missed_until: i64,
-}
-
 pub(super) struct TimedOut {
     pub(super) attempt: Box<Attempt>,
     pub(super) limit: Duration,
-}
-
-/// Where a run came from.
-pub(super) enum Origin {
-    /// The schedule, which goes back to this occurrence, and to the last one before, if it is still the same edition.
-    Occurrence {
-        due: i64,
-        last_due: Option<i64>,
-        edition: u32,
-    },
-    Waiting(Waiting),
-    /// A failed attempt before it, and since when it was to come.
-    Attempt(Box<Failure>, i64),
-    /// A turn before it.
-    Turn,
-}
-
-/// How a run begins once it may.
-pub(super) struct Starting {
-    pub(super) origin: Origin,
-    pub(super) before: Before,
-    /// Whether it could have waited for other wake-ups, and did not have to.
-    pub(super) merged: bool,
-}
-
-/// What is known of a run that begins.
-struct Beginning {
-    due: Due,
-    /// When it was to begin, by the wall clock: when it was due, its jitter added; for one that follows, when the run before it
-    /// ended.
-    at: i64,
-    after: Option<Followed>,
-    held_by: Option<LateBy>,
-    /// Its number, if it has one already.
-    number: u64,
-}
-
-/// What kind of a run asks to be let through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entrance {
-    Run,
-    /// Asked for by hand: its own rules do not hold it back, what it shares with others does.
-    ByHand,
-    /// A further attempt, likewise.
-    Attempt,
-}
-
-enum Gate {
-    Open,
-    Shut,
-    Ask { condition: Condition, late: bool },
 }
 
 impl<C> Table<C> {
@@ -201,7 +145,7 @@ impl<C> Table<C> {
     }
 
     #[inline]
-    fn visit(&mut self, slot: u32, moment: Moment) -> Option<Step<C>> {
+    pub(super) fn visit(&mut self, slot: u32, moment: Moment) -> Option<Step<C>> {
         let now = moment.now;
         let Some(job) = self.at(slot) else {
             self.unplace(slot);
@@ -216,6 +160,10 @@ impl<C> Table<C> {
         let block = job.block.as_ref();
         if !block.is_some_and(|block| comes(block.elapsed, now.elapsed) || comes(block.wall, now.wall)) {
             return self.look(id, moment);
+        }
+        if let Some(name) = job.kept.as_ref().filter(|_| job.is_elsewhere()).map(|kept| kept.known_as().clone()) {
+            self.stand_by(id, moment.elapsed().saturating_add(READ_AGAIN));
+            return Some(Step::Read { id, name });
         }
         let lines = self.unblock(id);
         let step = self.look(id, moment);
@@ -367,7 +315,6 @@ impl<C> Table<C> {
         };
         if let Some(because) = drop {
             let gone = self.get_mut(id)?.waiting.pop_front()?;
-            self.not_run_again(id, &gone);
             self.dropped(id, gone.due.folded, gone.due.first, gone.due.due, because);
             self.after.followed.extend(gone.after);
             self.get_mut(id)?.let_go_of_block();
@@ -398,19 +345,6 @@ impl<C> Table<C> {
         let mut attempt = self.attempt(id, Beginning { due, at, after, held_by, number }, moment)?;
         attempt.view.facts.attempt = cut_off.saturating_add(1);
         self.begin(id, attempt, Origin::Waiting(waiting), moment, false)
-    }
-
-    /// Whether a new run of a job takes the place of one that goes on.
-    fn takes_a_place(&self, id: JobId) -> bool {
-        self.get(id).is_some_and(|job| !job.has_slot() && job.overlap() == Some(Overlap::CancelRunning))
-    }
-
-    /// Gives the runs that go on up, if the job's policy is that a new one takes their place.
-    fn make_room(&mut self, id: JobId, now: Now) {
-        while self.takes_a_place(id) {
-            let Some(place) = self.get(id).and_then(|job| job.live.len().checked_sub(1)) else { return };
-            self.give_up(id, place, now);
-        }
     }
 
     /// An occurrence has come that may become a run, if the gates are open.
@@ -542,346 +476,6 @@ impl<C> Table<C> {
         }
     }
 
-    /// Whether a run may begin now. If not, the job is held back.
-    fn gate(&mut self, id: JobId, entrance: Entrance, due: i64, moment: Moment) -> Gate {
-        let (now, here) = (moment.now, moment.elapsed());
-        let Some(job) = self.get(id) else { return Gate::Shut };
-        let pooled = job.takes_room();
-        if job.kept.is_some() {
-            match self.may_gather(now) {
-                Gathering::Open => {}
-                Gathering::NextPoll => {
-                    self.hold(id);
-                    return Gate::Shut;
-                }
-                Gathering::Without(until) => {
-                    if self.without_store(id) == WithoutStore::Hold {
-                        self.block(id, BlockedBy::Store, Some(until), None, now);
-                        return Gate::Shut;
-                    }
-                }
-            }
-        }
-        let Some(job) = self.get(id) else { return Gate::Shut };
-        let Some(rules) = job.rules.clone() else {
-            return if pooled { self.limit_gate(id, &[ROOM], due, moment) } else { Gate::Open };
-        };
-        if entrance == Entrance::Run {
-            let waited = now.elapsed.saturating_sub(due);
-            let late = rules.at_latest.is_some_and(|most| waited >= most);
-            if let Some(condition) = rules.when.as_ref().filter(|_| job.holds != self.polls && (!late || rules.asks_hours)) {
-                return Gate::Ask { condition: condition.clone(), late };
-            }
-            if let Some(opens) = rules.window.as_ref().and_then(|window| window.opens(now.wall)) {
-                self.block(id, BlockedBy::Window, None, Some(opens), now);
-                return Gate::Shut;
-            }
-            if let Some(free) = rules.spacing.zip(job.last_start).map(|(spacing, last)| last.saturating_add(spacing)) {
-                if free > here {
-                    self.block(id, BlockedBy::Spacing, Some(free), None, now);
-                    return Gate::Shut;
-                }
-            }
-        }
-        // What takes another's place does not wait for what that one holds; what it would wait for all the same spares it.
-        if entrance != Entrance::Attempt && self.takes_a_place(id) {
-            let others = self.limits.not_held_by_runs(&rules.limits);
-            for limits in [&others[..], if pooled { &[ROOM] } else { &[] }] {
-                if let Gate::Shut = self.limit_gate(id, limits, due, moment) {
-                    return Gate::Shut;
-                }
-            }
-            self.make_room(id, now);
-        }
-        match self.limit_gate(id, &rules.limits, due, moment) {
-            Gate::Open if pooled => self.limit_gate(id, &[ROOM], due, moment),
-            gate => gate,
-        }
-    }
-
-    fn limit_gate(&mut self, id: JobId, limits: &[LimitId], due: i64, moment: Moment) -> Gate {
-        let Some(priority) = self.get(id).map(|job| job.priority) else { return Gate::Shut };
-        let rank = Rank { due, priority, order: id.order };
-        let Some(shut) = self.limits.shut(limits, rank, moment.elapsed()) else { return Gate::Open };
-        self.block(id, BlockedBy::Limit(shut, rank), None, None, moment.now);
-        Gate::Shut
-    }
-
-    /// What a job's condition answered: what holds the job back, if anything does. If nothing does it is gone on with at once,
-    /// or a small budget would never let it.
-    pub(super) fn answered(&mut self, id: JobId, by: Option<BlockedBy>, due: i64, moment: Moment) -> Option<Step<C>> {
-        let (polls, now) = (self.polls, moment.now);
-        let (paused, job) = (self.paused || self.closed, self.get_mut(id)?);
-        let Some(by) = by else {
-            job.holds = polls;
-            let goes_on = !paused && !job.held;
-            return if goes_on { self.visit(id.slot, moment) } else { None };
-        };
-        job.holds = 0;
-        let most = job.rules.as_ref().and_then(|rules| rules.at_latest);
-        let latest = most.map_or(i64::MAX, |most| due.saturating_add(most));
-        let again = now.elapsed.saturating_add(ASKED_EVERY).min(latest).max(now.elapsed + 1);
-        self.block(id, by, Some(again), None, now);
-        None
-    }
-
-    /// The first attempt at a run.
-    #[inline]
-    fn attempt(&mut self, id: JobId, beginning: Beginning, moment: Moment) -> Option<Box<Attempt>> {
-        let Beginning { due, at, after, held_by, number } = beginning;
-        let now = moment.now;
-        let before_poll = now.wall.saturating_sub(at);
-        let late_by = held_by.unwrap_or(match () {
-            () if moment.waited > before_poll => LateBy::OtherJobs,
-            () if self.was_put_off(at) => LateBy::Budget,
-            () if now.slept >= before_poll / 2 && now.slept > 0 => LateBy::Suspend,
-            () if now.stepped >= before_poll / 2 && now.stepped > 0 => LateBy::ClockStep,
-            () => LateBy::Host,
-        });
-        let job = self.get_mut(id)?;
-        let kept = job.kept.as_deref_mut();
-        let (number, previous_was_cut_off) = kept.map_or((0, false), |kept| kept.next_run(number));
-        let instant = from_nanos(due.due);
-        let facts = RunFacts {
-            id,
-            name: job.name.clone(),
-            due: instant,
-            first_missed: if due.first == due.due { instant } else { from_nanos(due.first) },
-            late: lateness(moment.wall(), at),
-            late_by,
-            folded: due.folded,
-            attempt: 1,
-            number,
-            previous_was_cut_off,
-            turn: 0,
-            follows: after.as_ref().map(|after| after.runs.clone()).unwrap_or_default(),
-        };
-        let view = RunView { facts, signals: job.signals.clone(), limit: None };
-        let (started, took, rules) = (moment.wall(), Duration::ZERO, job.rules.clone());
-        Some(Box::new(Attempt { view, after, started, took, ends: None, rules, error: None }))
-    }
-
-    /// Tells of an attempt that starts, and counts how late its run is.
-    pub(super) fn announce(&mut self, facts: &RunFacts) {
-        if facts.attempt == 1 && facts.turn == 0 {
-            self.lateness.add(facts.late, facts.late_by);
-        }
-        if !self.observed {
-            return;
-        }
-        let RunFacts { id, due, folded, first_missed: since, attempt, turn, .. } = *facts;
-        let name = || facts.name.clone();
-        let events = &mut self.after.events;
-        if attempt == 1 && turn == 0 {
-            events.push(Event::Due { id, name: name(), due });
-        }
-        if attempt == 1 && turn == 0 && folded > 1 {
-            events.push(Event::Missed { id, name: name(), occurrences: folded, since });
-        }
-        if turn == 0 {
-            events.push(Event::Started(facts.clone()));
-        }
-    }
-
-    /// An attempt begins: it takes its limits, and a run counts.
-    #[inline]
-    fn begin(&mut self, id: JobId, mut attempt: Box<Attempt>, origin: Origin, moment: Moment, merged: bool) -> Option<Step<C>> {
-        let here = moment.elapsed();
-        let job = self.get_mut(id)?;
-        let before = Before { last_start: job.last_start, missed_until: job.missed_until };
-        job.holds = 0;
-        if !matches!(origin, Origin::Attempt(..)) {
-            job.runs_left = job.runs_left.map(|left| left.saturating_sub(1));
-            job.last_start = Some(here);
-            job.missed_until = job.on_scale(moment.now);
-        }
-        attempt.started = moment.wall();
-        attempt.ends = None;
-        if let Some(rules) = &attempt.rules {
-            self.limits.take(&rules.limits, here, moment.now.elapsed);
-            rules.limits.iter().for_each(|limit| self.let_on(*limit, moment.now.elapsed));
-        }
-        let starting = Starting { origin, before, merged };
-        let gathers = |table: &Self| table.is_kept(id) && matches!(table.may_gather(moment.now), Gathering::Open);
-        if self.keeping.is_some() && (self.is_gathering() || gathers(self)) {
-            self.gather(id, attempt, starting);
-            return None;
-        }
-        self.begin_now(id, attempt, starting, moment)
-    }
-
-    /// The same, once its start is written.
-    #[inline]
-    pub(super) fn begin_now(
-        &mut self,
-        id: JobId,
-        mut attempt: Box<Attempt>,
-        starting: Starting,
-        moment: Moment,
-    ) -> Option<Step<C>> {
-        let Starting { origin, before, merged } = starting;
-        let here = moment.elapsed();
-        if let Some(limit) = attempt.rules.as_ref().and_then(|rules| rules.timeout) {
-            attempt.ends = Some(here.saturating_add(length(limit)));
-        }
-        let waited = moment.wall().saturating_sub(attempt.started).max(0);
-        attempt.started = moment.wall();
-        attempt.view.facts.late = attempt.view.facts.late.saturating_add(Duration::from_nanos(waited.unsigned_abs()));
-        if self.get(id)?.is_away() {
-            return self.out(id, attempt, origin, before, moment, merged);
-        }
-        self.announce(&attempt.view.facts);
-        let call = self.taken(id, attempt, merged);
-        match origin {
-            Origin::Occurrence { .. } | Origin::Turn => {}
-            Origin::Waiting(_) => self.requeue(id),
-            Origin::Attempt(failure, _) => {
-                self.after.failures.push(*failure);
-                self.requeue(id);
-            }
-        }
-        call
-    }
-
-    /// A run, or a turn of one, goes out to the background.
-    fn out(
-        &mut self,
-        id: JobId,
-        mut attempt: Box<Attempt>,
-        origin: Origin,
-        before: Before,
-        moment: Moment,
-        merged: bool,
-    ) -> Option<Step<C>> {
-        let Some(Body::Away { launcher, .. }) = &self.get(id)?.body else { return None };
-        let launcher = launcher.clone();
-        self.serial += 1;
-        let serial = self.serial;
-        if attempt.view.facts.turn == 0 {
-            attempt.view.signals = Arc::default();
-        }
-        attempt.view.signals.goes_out();
-        let view = attempt.view.clone();
-        let rules = attempt.rules.as_ref();
-        let limits = rules.map(|rules| rules.limits.clone()).unwrap_or_default();
-        let errand = Errand { id, name: view.facts.name.clone(), limits, signals: view.signals.clone(), ends: None };
-        self.away.insert(serial, errand);
-        // A first turn has its time from its real beginning, a later one what is left.
-        let left = |ends: i64| Duration::from_nanos(ends.saturating_sub(moment.elapsed()).max(0).unsigned_abs());
-        let timeout = if view.facts.turn == 0 { rules.and_then(|rules| rules.timeout) } else { attempt.ends.map(left) };
-        let value = attempt.after.as_ref().and_then(|after| after.value.clone());
-        self.get_mut(id)?.live.push(Live { serial, attempt, state: State::Away });
-        self.requeue(id);
-        let hand_over = HandOver { id, serial, launcher, view, value, timeout, merged, origin, before };
-        Some(Step::HandOver(Box::new(hand_over)))
-    }
-
-    /// Takes a job's body out, to be called.
-    #[inline]
-    fn taken(&mut self, id: JobId, attempt: Box<Attempt>, merged: bool) -> Option<Step<C>> {
-        let job = self.get_mut(id)?;
-        let body = match job.body.take()? {
-            Body::Inline(body) => body,
-            body => {
-                job.body = Some(body);
-                return None;
-            }
-        };
-        job.running = true;
-        if attempt.view.facts.turn == 0 {
-            job.signals.reset();
-        }
-        Some(Step::Call(Call { body, attempt, merged }))
-    }
-
-    /// The executor had no room: all is as before, and the job waits for it.
-    pub(super) fn refused(&mut self, id: JobId, serial: u64, origin: Origin, before: Before, now: Now) {
-        let Some(errand) = self.away.remove(&serial) else { return };
-        self.limits.room_is_full(now.elapsed);
-        let live = self.get_mut(id).and_then(|job| {
-            let place = job.live.iter().position(|live| live.serial == serial)?;
-            Some(job.live.swap_remove(place))
-        });
-        if !matches!((&live, &origin), (Some(_), Origin::Turn)) {
-            self.give_back(&errand.limits, matches!(origin, Origin::Turn), now.elapsed);
-        }
-        let full = self.limits.full_until(now.elapsed);
-        let (Some(mut live), Some(full)) = (live, full) else {
-            // Its job is gone, or has given it up: what it came from is the user's to drop.
-            match origin {
-                Origin::Waiting(waiting) => self.after.followed.extend(waiting.after),
-                Origin::Attempt(failure, _) => self.after.failures.push(*failure),
-                Origin::Occurrence { .. } | Origin::Turn => {}
-            }
-            return;
-        };
-        if matches!(origin, Origin::Turn) {
-            self.turns += 1;
-            live.state = State::Yielded { again: full, order: AFTER_ALL_JOBS + self.turns };
-            if let Some(job) = self.get_mut(id) {
-                job.live.push(live);
-            }
-            self.let_on(ROOM, now.elapsed);
-            return self.requeue(id);
-        }
-        let due = self.set_back(id, live.attempt, origin, before, now);
-        let Some(priority) = self.get(id).map(|job| job.priority) else { return };
-        let rank = Rank { due, priority, order: id.order };
-        self.block(id, BlockedBy::Limit(ROOM, rank), None, None, now);
-    }
-
-    /// A run that was to begin does not: all is as before. Gives since when it was to begin, in elapsed time, which is its
-    /// place in a line.
-    pub(super) fn set_back(&mut self, id: JobId, mut attempt: Box<Attempt>, origin: Origin, before: Before, now: Now) -> i64 {
-        self.serial += 1;
-        let serial = self.serial;
-        let Some(job) = self.get_mut(id) else { return now.elapsed };
-        job.held_by = Some(attempt.view.facts.late_by);
-        let due = match &origin {
-            Origin::Occurrence { due, .. } => {
-                job.plan.as_ref().map_or(now.elapsed, |plan| plan.wall(plan.jittered(*due), now).saturating_sub(now.ahead()))
-            }
-            Origin::Waiting(waiting) => waiting.ready,
-            Origin::Attempt(_, again) => *again,
-            Origin::Turn => now.elapsed,
-        };
-        if matches!(origin, Origin::Occurrence { edition, .. } if edition == job.edition) || matches!(origin, Origin::Waiting(_))
-        {
-            job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
-            job.last_start = before.last_start;
-            job.missed_until = before.missed_until;
-        }
-        if let Some(kept) = job.kept.as_deref_mut() {
-            kept.not_begun(&attempt.view.facts);
-        }
-        match origin {
-            Origin::Occurrence { due, last_due, edition } => {
-                if edition == job.edition {
-                    job.last_due = last_due;
-                    job.next = Some(due);
-                    job.searched = due.saturating_sub(1);
-                }
-                self.after.attempts.push(attempt);
-            }
-            Origin::Waiting(waiting) => {
-                if job.paused {
-                    self.after.followed.extend(waiting.after);
-                } else {
-                    job.waiting.push_front(waiting);
-                }
-                self.after.attempts.push(attempt);
-            }
-            Origin::Attempt(failure, again) => {
-                attempt.view.facts.attempt -= 1;
-                attempt.ends = None;
-                job.stats.retries -= 1;
-                job.live.push(Live { serial, attempt, state: State::Again { again, failure } });
-            }
-            Origin::Turn => {}
-        }
-        due
-    }
-
     /// What was gathered of them is written and started.
     pub(super) fn step_gathered(&mut self, moment: Moment) -> Step<C> {
         self.start_granted(moment).unwrap_or_else(|| self.write(moment.now))
@@ -902,9 +496,4 @@ impl<C> Table<C> {
         self.requeue(id);
         None
     }
-}
-
-/// How long after its due time a run starts.
-fn lateness(started: i64, due: i64) -> Duration {
-    Duration::from_nanos(started.saturating_sub(due).max(0).unsigned_abs())
 }

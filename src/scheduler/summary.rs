@@ -9,7 +9,7 @@ use crate::run::LateBy;
 /// within a millisecond count as punctual and are left out. `Display` is a table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Lateness {
-    causes: [Late; CAUSES.len()],
+    causes: [Late; LateBy::ALL.len()],
 }
 
 /// Some runs' lateness.
@@ -26,21 +26,6 @@ pub struct Late {
 
 /// Less than this is not late.
 const PUNCTUAL: Duration = Duration::from_millis(1);
-
-const CAUSES: [LateBy; 12] = [
-    LateBy::Host,
-    LateBy::OtherJobs,
-    LateBy::Budget,
-    LateBy::Suspend,
-    LateBy::ClockStep,
-    LateBy::Pool,
-    LateBy::Limit,
-    LateBy::Rules,
-    LateBy::Overlap,
-    LateBy::Retry,
-    LateBy::Slack,
-    LateBy::Store,
-];
 
 impl Lateness {
     /// The runs that were late for this, for the most part.
@@ -65,7 +50,7 @@ impl fmt::Display for Lateness {
             return f.write_str("no run was late");
         }
         write!(f, "late by         runs          mean       longest")?;
-        for cause in CAUSES {
+        for cause in LateBy::ALL {
             let late = self.by(cause);
             if late.runs > 0 {
                 let mean = late.total.checked_div(u32::try_from(late.runs).unwrap_or(u32::MAX)).unwrap_or_default();
@@ -84,13 +69,13 @@ mod tests {
     #[test]
     fn every_cause_has_a_place_of_its_own() {
         let mut lateness = Lateness::default();
-        for (place, cause) in CAUSES.into_iter().enumerate() {
+        for (place, cause) in LateBy::ALL.into_iter().enumerate() {
             assert_eq!(cause as usize, place);
             lateness.add(Duration::from_secs(place as u64 + 1), cause);
             lateness.add(Duration::from_secs(1), cause);
             lateness.add(Duration::from_micros(10), cause);
             assert_eq!((lateness.by(cause).runs, lateness.by(cause).longest.as_secs()), (2, place as u64 + 1));
         }
-        assert_eq!(lateness.to_string().lines().count(), 1 + CAUSES.len());
+        assert_eq!(lateness.to_string().lines().count(), 1 + LateBy::ALL.len());
     }
 }

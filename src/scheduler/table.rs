@@ -77,6 +77,8 @@ pub(super) struct Table<C> {
     pub(super) polls: u64,
     /// While a poll goes on: jobs that it may not run any more.
     held: Vec<JobId>,
+    /// Jobs that were over as they were registered, since they had their last run in an earlier process.
+    over: Vec<JobId>,
     /// While a poll goes on: whether another thread asked for something.
     asked_elsewhere: bool,
     /// What is done once the lock is free: things of the user's to be dropped, wakers to be woken, events to be told.
@@ -186,6 +188,7 @@ impl<C> Table<C> {
             poll_at: begun,
             polls: 0,
             held: Vec::new(),
+            over: Vec::new(),
             asked_elsewhere: false,
             after: After::default(),
         }
@@ -291,6 +294,7 @@ impl<C> Table<C> {
         }
         self.tell(|_| Event::Registered { id, name });
         self.touch(id);
+        self.has_done(id);
         self.asked(id);
     }
 
@@ -409,6 +413,7 @@ impl<C> Table<C> {
     pub(super) fn begin_poll(&mut self) {
         self.poller = Some(thread::current().id());
         self.polls += 1;
+        std::mem::take(&mut self.over).into_iter().for_each(|id| self.remove_if_over(id));
     }
 
     /// Whom a limit lets on by now comes by its due time, not by the instant from which it is let on.
@@ -507,6 +512,14 @@ impl<C> Table<C> {
         self.after.wakers.extend(signals.stop());
         if let Some(job) = self.get_mut(facts.id).filter(|job| Arc::ptr_eq(&job.signals, signals)) {
             job.signals = Arc::default();
+        }
+    }
+
+    /// A job that is over as it is registered leaves at the next poll: until then others may be registered that follow it, and
+    /// find what it left them.
+    pub(super) fn leaves_if_over(&mut self, id: JobId) {
+        if self.get(id).is_some_and(Job::is_over) {
+            self.over.push(id);
         }
     }
 
@@ -715,9 +728,7 @@ impl<C> Table<C> {
         let Some(job) = self.get_mut(id) else { return };
         let (gone, left): (VecDeque<Waiting>, _) = std::mem::take(&mut job.waiting).into_iter().partition(goes);
         job.waiting = left;
-        for waiting in gone {
-            self.not_run_again(id, &waiting);
-            let Waiting { due, by_hand, after, .. } = waiting;
+        for Waiting { due, by_hand, after, .. } in gone {
             if !by_hand {
                 self.dropped(id, due.folded, due.first, due.due, because);
             }
@@ -728,9 +739,6 @@ impl<C> Table<C> {
     /// The wall clock was set: the plans that have to be asked anew, each with the instant to search from.
     pub(super) fn stepped(&mut self, changes: Changes, now: Now) -> Vec<(JobId, Plan, i64, bool)> {
         let mut asked = Vec::new();
-        // Records are by the wall clock, elapsed time is not: it is to be known in the next process that no time has passed.
-        let all: Vec<JobId> = self.all().map(|job| job.id).collect();
-        all.into_iter().for_each(|id| self.touch(id));
         // Hours are looked at anew.
         let waits = |job: &&Job<C>| job.block.as_ref().is_some_and(|block| block.wall.is_some());
         let waiting: Vec<JobId> = self.all().filter(waits).map(|job| job.id).collect();

@@ -25,7 +25,7 @@ use crate::run::LateBy;
 
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
-pub use sqlite::{Durability, SqliteOptions, SqliteStore};
+pub use sqlite::{Durability, SqliteOptions, SqliteStore, rusqlite};
 
 /// Where a scheduler's named jobs, and their runs, are kept between two lives of its program.
 ///
@@ -379,6 +379,22 @@ pub enum StoreError {
     Io { path: String, what: String },
     #[error("job {job:?} is held by {by:?}; stop that process, or wait until its hold has run out")]
     Held { job: String, by: String },
+    #[error(
+        "run {number} of job {job:?} does not go on in attempt {attempt}, by its store: it has ended, or another process has taken it over; roll the transaction back"
+    )]
+    Fenced { job: String, number: u64, attempt: u32 },
+    #[error(
+        "{job} is not kept in a store, so none of its runs can be said to be done there; give it a name, and its scheduler the store"
+    )]
+    NotKept { job: String },
+    #[error(
+        "{path}: the connection is on {given}, and no transaction on that one says anything here; open it on the store's file"
+    )]
+    OtherFile { path: String, given: String },
+    #[error(
+        "{path}: no transaction is open on the connection; begin one, so that the job's data and the end of its run are one commit"
+    )]
+    NoTransaction { path: String },
     #[error("the store did not answer a write; whether it was kept is not known")]
     Unanswered,
 }

@@ -27,11 +27,15 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
+/// The SQLite that the store uses: its connections are those that [`SqliteStore::complete`] takes.
+pub use rusqlite;
+
 use super::{Batch, Done, HistoryQuery, JobRecord, Keep, Kept, RunRecord, Store, StoreError};
 use crate::clock::{Clock, SystemClock};
+use crate::run::RunFacts;
 use crate::schedule::to_nanos;
 use crate::sync::Mutex;
-use change::Writing;
+use change::{Bounds, Writing};
 use fault::Fault;
 use file::{Identity, Place};
 use holds::Holds;
@@ -74,7 +78,7 @@ pub enum Durability {
 ///
 /// | table | a row for | columns to look at |
 /// | --- | --- | --- |
-/// | `punctual_jobs` | each job | `job` (its number here), `name`, `schedule`, `last_due`, `last_start`, `last_end`, `failures`, `paused`, `kept` (ended runs that are kept), `open` (numbers of those that have not ended), `held_by` |
+/// | `punctual_jobs` | each job | `job` (its number here), `name`, `schedule`, `last_due`, `last_start`, `last_end`, `failures`, `paused`, `kept` (ended runs that are kept), `open` (numbers of those that have not ended; behind one that [is done](Self::complete) `@` and when), `written_by` |
 /// | `punctual_runs` | each run | `job`, `number`, `due`, `attempt`, `state`, `not_before`, `started`, `ended`, `late`, `late_by`, `took`, `error`, `follows` |
 /// | `punctual_meta` | the store, one | `schema` (the version of the tables), `generation` (how many commits there were) |
 ///
@@ -113,6 +117,7 @@ struct Opened {
     files: Identity,
     holds: Holds,
     durability: Durability,
+    bounds: Bounds,
     /// It never waits for another process.
     writer: Mutex<Writer>,
     /// One of its own, so that a poll does not wait for who reads.
@@ -130,6 +135,7 @@ struct Writer {
 pub struct SqliteOptions {
     durability: Durability,
     accept_shortened: bool,
+    bounds: Bounds,
     clock: Arc<dyn Clock>,
     boot: Option<Arc<str>>,
 }
@@ -139,6 +145,7 @@ impl Default for SqliteOptions {
         SqliteOptions {
             durability: Durability::default(),
             accept_shortened: false,
+            bounds: Bounds::default(),
             clock: Arc::new(SystemClock::new()),
             boot: None,
         }
@@ -147,9 +154,10 @@ impl Default for SqliteOptions {
 
 impl std::fmt::Debug for SqliteOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let SqliteOptions { durability, accept_shortened, .. } = self;
+        let SqliteOptions { durability, accept_shortened, bounds, .. } = self;
         let mut options = f.debug_struct("SqliteOptions");
-        options.field("durability", durability).field("accept_shortened", accept_shortened).finish_non_exhaustive()
+        options.field("durability", durability).field("accept_shortened", accept_shortened);
+        options.field("keep_last", &bounds.last).field("keep_for", &bounds.age).finish_non_exhaustive()
     }
 }
 
@@ -168,7 +176,26 @@ impl SqliteOptions {
         self
     }
 
-    /// The clock by which holds run out, instead of the machine's.
+    /// Keeps the last so many ended runs of each job, instead of all.
+    ///
+    /// There is no work of its own for it: what writes that runs of a job have ended also forgets the oldest that are too many,
+    /// two for each that it adds at most. So a history that was longer, of a store that was opened without this, becomes
+    /// shorter in small steps; and a job of which no run ends any more keeps what it has. [`Store::prune`] is for both.
+    #[must_use]
+    pub fn keep_last(mut self, runs: u64) -> Self {
+        self.bounds.last = Some(runs);
+        self
+    }
+
+    /// Keeps ended runs for so long after their end, instead of for ever: by the wall clock of this store, and in steps as
+    /// [`keep_last`](Self::keep_last). With both, what is beyond either goes.
+    #[must_use]
+    pub fn keep_for(mut self, age: Duration) -> Self {
+        self.bounds.age = Some(age);
+        self
+    }
+
+    /// The clock by which holds run out and runs grow old, instead of the machine's.
     ///
     /// It is [`Clock::boot`] that counts, and it has to be the same for all processes that share the file. Where it is `None`,
     /// as the machine's is anywhere but on Linux, it is the wall clock: if that is set, holds last longer or shorter.
@@ -198,9 +225,9 @@ impl SqliteOptions {
         let holds = Holds::new(self.clock.clone(), self.boot.clone());
         let opening = Opening { options: self, place: &place };
         let (writer, reader, files, lost) = opening.open()?;
-        let durability = self.durability;
+        let (durability, bounds) = (self.durability, self.bounds);
         let (writer, reader) = (Mutex::new(writer), Mutex::new(reader));
-        Ok(SqliteStore(Arc::new(Opened { place, files, holds, durability, writer, reader, lost })))
+        Ok(SqliteStore(Arc::new(Opened { place, files, holds, durability, bounds, writer, reader, lost })))
     }
 }
 
@@ -230,6 +257,71 @@ impl SqliteStore {
     /// with [`SqliteOptions::accept_shortened`].
     pub fn lost_at_open(&self) -> u64 {
         self.0.lost
+    }
+
+    /// Says within a transaction of the host's own that a run is done, so that what the run did to the file and that it did it
+    /// are one commit.
+    ///
+    /// For a job whose data is in the store's file. It opens a connection of its own, begins a transaction, writes its data,
+    /// calls this, and commits. If the process ends before the commit, neither is there, and the run was cut off; if it ends
+    /// after, both are, and the next process takes the run as ended. So an occurrence of a job that runs
+    /// [at least once](crate::When::at_least_once) has its effect exactly once:
+    ///
+    /// | when the process ends | its data | the run | `at_least_once` |
+    /// | --- | --- | --- | --- |
+    /// | before the commit | is not there | was cut off | runs again |
+    /// | after it, before the end is written | is there | is done | does not run again |
+    ///
+    /// That holds for what is in the file. A mail that was sent before the commit is sent again; one that is sent after it may
+    /// not be sent. After a power cut it holds as well, whatever `synchronous` the connection has: data and run are lost
+    /// together, if they are.
+    ///
+    /// To the scheduler of this process the run ends when the job returns, as it says: one that fails after the commit has
+    /// failed, and is tried again if it has retries. So nothing that can fail should come after the commit.
+    ///
+    /// While the transaction is open the store cannot write: see [`StoreError::Busy`]. So it should begin (`IMMEDIATE`) when
+    /// all that takes long is done.
+    ///
+    /// ```
+    /// use punctual::rusqlite::{Connection, TransactionBehavior};
+    /// use punctual::{Run, Scheduler, SqliteStore};
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("punctual-complete-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let path = folder.join("quakes.db");
+    /// let mut data = Connection::open(&path)?;
+    /// data.execute_batch("CREATE TABLE IF NOT EXISTS quake (at TEXT)")?;
+    /// let store = SqliteStore::open(&path)?;
+    /// let scheduler: Scheduler = Scheduler::builder().store(store.clone()).build();
+    /// let job = move |run: &mut Run| {
+    ///     let fetched = ["2026-03-01T12:00:00Z"];
+    ///     let transaction = data.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    ///     for at in fetched {
+    ///         transaction.execute("INSERT INTO quake VALUES (?)", [at])?;
+    ///     }
+    ///     store.complete(&transaction, run.facts())?;
+    ///     transaction.commit()?;
+    ///     Ok::<(), punctual::BoxError>(())
+    /// };
+    /// scheduler.every(5).minutes().immediately().named("quakes").at_least_once().do_with(job)?;
+    /// # let tick = scheduler.run_pending();
+    /// # assert_eq!((tick.ran(), tick.failed()), (1, 0));
+    /// # let plain = Connection::open(&path)?;
+    /// # assert_eq!(plain.query_row("SELECT count(*) FROM quake", [], |row| row.get::<_, i64>(0))?, 1);
+    /// # drop((scheduler, plain));
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Fenced`] unless this attempt of the run goes on by the file: another process has taken the job over, the
+    /// run was given up, or it was said before that it is done. [`StoreError::NotKept`] for a job that is not kept in a store,
+    /// [`StoreError::OtherFile`] if the connection's main database is not the store's file, [`StoreError::NoTransaction`] if
+    /// none is open. [`StoreError::Busy`] if another connection writes, or has written since the transaction began by reading.
+    /// Else whatever keeps it from being written. Then nothing was written by this; the transaction is to be rolled back.
+    pub fn complete(&self, transaction: &Connection, run: &RunFacts) -> Result<(), StoreError> {
+        self.0.complete(transaction, run)
     }
 
     /// Checks all of it: the structure of the file, each row's checksum, and that jobs and runs belong together. Others go on
@@ -326,7 +418,8 @@ impl Opened {
         }
         let now = self.holds.now();
         self.commit(|connection, meta| {
-            let writing = Writing { connection, node: &batch.node, now };
+            let beyond = self.bounds.at(self.holds.wall());
+            let writing = Writing { connection, node: &batch.node, now, beyond };
             let kept: Vec<Kept> =
                 batch.changes.iter().map(|change| writing.change(meta, change)).collect::<Result<_, Fault>>()?;
             let any = kept.contains(&Kept::Yes);
@@ -357,6 +450,30 @@ impl Opened {
             let _ = mark.write(&meta.mark());
         }
         Ok(answer)
+    }
+
+    /// Within a transaction of the host's. The mark beside the file learns of it by the next commit of the store's own.
+    fn complete(&self, transaction: &Connection, run: &RunFacts) -> Result<(), StoreError> {
+        let path = || self.place.said.clone();
+        let Some(name) = run.name.as_ref().filter(|_| run.number > 0) else {
+            return Err(StoreError::NotKept { job: run.label() });
+        };
+        self.same_files()?;
+        let given = transaction.path().unwrap_or_default();
+        if !self.place.is_at(given) {
+            let given = if given.is_empty() { "a database in memory" } else { given };
+            return Err(StoreError::OtherFile { path: path(), given: given.to_owned() });
+        }
+        if transaction.is_autocommit() {
+            return Err(StoreError::NoTransaction { path: path() });
+        }
+        let work = || {
+            let mut meta = Meta::read(transaction)?;
+            change::complete(transaction, &mut meta, name, (run.number, run.attempt), self.holds.wall())?;
+            meta.generation += 1;
+            meta.write(transaction)
+        };
+        step(transaction, work).map_err(|fault| fault.of(&self.place.said))
     }
 
     /// Reads what was there at one moment.
@@ -414,6 +531,18 @@ fn transact<T>(connection: &Connection, begin: &str, work: impl FnOnce() -> Resu
         let _ = connection.execute_batch("ROLLBACK");
     }
     outcome
+}
+
+/// Does work as a step of a transaction: if it fails, what it wrote is undone, and no more.
+fn step<T>(connection: &Connection, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    connection.execute_batch("SAVEPOINT punctual_step")?;
+    let outcome = work();
+    let end = if outcome.is_ok() { "RELEASE punctual_step" } else { "ROLLBACK TO punctual_step; RELEASE punctual_step" };
+    // Where SQLite has given up the whole transaction, the step is gone with it.
+    let ended = if connection.is_autocommit() { Ok(()) } else { connection.execute_batch(end) };
+    let answer = outcome?;
+    ended?;
+    Ok(answer)
 }
 
 fn history(connection: &Connection, query: &HistoryQuery) -> Result<Vec<RunRecord>, Fault> {

@@ -1,9 +1,14 @@
-//! What is written, within a transaction that is open: changes, and what is forgotten.
+//! What is written, within a transaction that is open: changes, what is forgotten, and that a run is done.
 //!
 //! Each function keeps the counts and sums of [`Meta`] in step with the rows that it writes.
+//!
+//! A run that a transaction of the host's says is done is marked so in its job's row, and stays open until its scheduler writes
+//! how it ended. The job's version stays what it was, since that scheduler knows no other. So whoever read the job before the
+//! mark, to take it over, could write that the run is to run again: that is refused as if the version were another one.
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, Row};
@@ -11,11 +16,13 @@ use rusqlite::{Connection, ErrorCode, Row};
 use super::fault::Fault;
 use super::holds::Time;
 use super::rows::{
-    JOB_COLUMNS, JOBS, JobRow, KEPT, RUNS, checksum, execute, follows_text, holder, numbers_text, parameter, run_columns,
+    JOB_COLUMNS, JOBS, JobRow, KEPT, OPEN, Open, RUNS, checksum, execute, follows_text, holder, open_text, parameter, read_run,
+    run_columns, writer,
 };
 use super::schema::Meta;
-use crate::schedule::{length, to_nanos};
-use crate::store::{Change, JobChange, Keep, Kept, RunRecord, StoreError};
+use crate::job::RunEnd;
+use crate::schedule::{from_nanos, length, to_nanos};
+use crate::store::{Change, JobChange, Keep, Kept, RunRecord, RunState, StoreError};
 
 /// Who writes, when.
 #[derive(Debug, Clone, Copy)]
@@ -23,13 +30,50 @@ pub(super) struct Writing<'a> {
     pub(super) connection: &'a Connection,
     pub(super) node: &'a Arc<str>,
     pub(super) now: Time<'a>,
+    /// Which runs are forgotten on the way.
+    pub(super) beyond: TooMuch,
 }
+
+/// How much history is kept of each job.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Bounds {
+    pub(super) last: Option<u64>,
+    pub(super) age: Option<Duration>,
+}
+
+/// The same at an instant: more than so many runs, and those that ended before that.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TooMuch {
+    last: Option<i64>,
+    since: Option<i64>,
+}
+
+impl Bounds {
+    pub(super) fn at(&self, wall: i64) -> TooMuch {
+        let since = self.age.map(|age| wall.saturating_sub(length(age)));
+        TooMuch { last: self.last.map(parameter), since }
+    }
+}
+
+/// For each run that ends so many others are forgotten at most: more than one, so that what is too much becomes less.
+const FORGOTTEN_FOR_EACH: usize = 2;
 
 /// A job as it is in the file.
 struct Known {
     row: JobRow,
     /// Whether another node holds it.
     elsewhere: bool,
+    /// Whether another node wrote it last.
+    of_another: bool,
+}
+
+impl Known {
+    /// Whether a change that knows nothing of it would undo that a run is done.
+    fn would_undo(&self, change: &JobChange) -> bool {
+        let is_done = |run: &RunRecord| self.row.open.iter().any(|open| open.number == run.number && open.done.is_some());
+        let knows = |run: &RunRecord| matches!(run.state, RunState::Ended { .. });
+        self.of_another && change.ended.iter().chain(&change.record.open).any(|run| is_done(run) && !knows(run))
+    }
 }
 
 /// Finds a job's row, checked, and reads what is wanted of it.
@@ -74,7 +118,8 @@ impl Writing<'_> {
     fn find(&self, name: &str) -> Result<Option<Known>, Fault> {
         find(self.connection, name, |columns, row| {
             let elsewhere = holder(columns, self.now)?.is_some_and(|(by, _)| *by != **self.node);
-            Ok(Known { row, elsewhere })
+            let of_another = *writer(columns)? != **self.node;
+            Ok(Known { row, elsewhere, of_another })
         })
     }
 
@@ -85,7 +130,7 @@ impl Writing<'_> {
     /// Whether nobody else holds a job, and it is as the writer knows it.
     fn may_write(&self, change: &JobChange, known: Option<&Known>) -> Result<bool, Fault> {
         let version = known.map_or(0, |known| known.row.version);
-        let elsewhere = known.is_some_and(|known| known.elsewhere);
+        let elsewhere = known.is_some_and(|known| known.elsewhere || known.would_undo(change));
         let taken = change.formerly.is_some() && self.find(&change.record.name)?.is_some();
         Ok(version == change.record.version && !elsewhere && !taken)
     }
@@ -99,12 +144,13 @@ impl Writing<'_> {
         meta.jobs += i64::from(is_new);
         meta.jobs_sum = meta.jobs_sum.wrapping_sub(row.checksum);
         self.runs(meta, change, &mut row)?;
+        self.forget(meta, &mut row, change.ended.len().saturating_mul(FORGOTTEN_FOR_EACH))?;
 
         row.version = change.record.version.saturating_add(1);
         let until = self.now.at.saturating_add(length(change.hold));
-        let hold = (!change.hold.is_zero()).then_some((&**self.node, until, self.now.boot));
-        let open = numbers_text(&row.open);
-        let columns = row.columns(&change.record, &open, hold);
+        let hold = (!change.hold.is_zero()).then_some((until, self.now.boot));
+        let open = open_text(&row.open);
+        let columns = row.columns(&change.record, &open, self.node, hold);
         let sum = checksum(JOBS, columns);
         if change.formerly.is_some() && !is_new {
             let mut statement = self.connection.prepare_cached("UPDATE punctual_jobs SET name = ? WHERE job = ?")?;
@@ -135,15 +181,61 @@ impl Writing<'_> {
         open.sort_by_key(|run| run.number);
         open.dedup_by_key(|run| run.number);
         for run in open {
+            let done = self.still_done(job, run, &before)?;
             let sum = self.run(meta, job, run, &mut before)?;
             job.open_sum = job.open_sum.wrapping_add(sum);
-            job.open.push(run.number);
+            job.open.push(Open { number: run.number, done });
         }
-        for number in before {
+        for Open { number, done } in std::mem::take(&mut before) {
+            if let Some(done) = done {
+                let run = self.stored(job, number, &change.record.name)?;
+                let state = RunState::Ended { started: started(&run), at: from_nanos(done), end: RunEnd::Done };
+                before.push(Open { number, done: None });
+                self.run(meta, job, &RunRecord { state, ..run }, &mut before)?;
+                continue;
+            }
             let mut statement = self.connection.prepare_cached("DELETE FROM punctual_runs WHERE job = ? AND number = ?")?;
             statement.execute((job.id, parameter(number)))?;
         }
         Ok(())
+    }
+
+    /// Forgets ended runs of a job that are too much, so many at most. Its row is written after it.
+    fn forget(&self, meta: &mut Meta, job: &mut JobRow, most: usize) -> Result<(), Fault> {
+        let mut left = i64::try_from(most).unwrap_or(i64::MAX);
+        if let Some(since) = self.beyond.since {
+            let oldest = "SELECT number FROM punctual_runs WHERE job = ? AND ended < ? ORDER BY ended LIMIT ?";
+            left -= self.forget_of(meta, job, oldest, (job.id, since, left))?;
+        }
+        if let Some(many) = self.beyond.last.map(|last| job.kept.saturating_sub(last).min(left)).filter(|many| *many > 0) {
+            let lowest = "SELECT number FROM punctual_runs WHERE job = ? AND ended IS NOT NULL ORDER BY number LIMIT ?";
+            self.forget_of(meta, job, lowest, (job.id, many))?;
+        }
+        Ok(())
+    }
+
+    fn forget_of(&self, meta: &mut Meta, job: &mut JobRow, which: &str, of: impl rusqlite::Params) -> Result<i64, Fault> {
+        let mut which = self.connection.prepare_cached(which)?;
+        let numbers: Vec<i64> = which.query_map(of, |row| row.get(0))?.collect::<Result<_, _>>()?;
+        for number in &numbers {
+            forget(self.connection, meta, job.id, *number)?;
+        }
+        job.kept -= numbers.len() as i64;
+        Ok(numbers.len() as i64)
+    }
+
+    /// When a run that goes on was said to be done, if it was, and it is the same attempt still.
+    fn still_done(&self, job: &JobRow, run: &RunRecord, before: &[Open]) -> Result<Option<i64>, Fault> {
+        let Some(done) = before.iter().find(|open| open.number == run.number).and_then(|open| open.done) else {
+            return Ok(None);
+        };
+        let known = self.stored(job, run.number, &run.job)?;
+        let goes_on = matches!(run.state, RunState::Started { .. }) && run.attempt == known.attempt;
+        Ok(goes_on.then_some(done))
+    }
+
+    fn stored(&self, job: &JobRow, number: u64, name: &Arc<str>) -> Result<RunRecord, Fault> {
+        stored(self.connection, job.id, number, name)
     }
 
     fn next_id(&self) -> Result<i64, Fault> {
@@ -152,7 +244,7 @@ impl Writing<'_> {
     }
 
     /// Writes a run; gives the checksum of its row. Of the runs that were open it is none any more.
-    fn run(&self, meta: &mut Meta, job: &mut JobRow, run: &RunRecord, before: &mut Vec<u64>) -> Result<i64, Fault> {
+    fn run(&self, meta: &mut Meta, job: &mut JobRow, run: &RunRecord, before: &mut Vec<Open>) -> Result<i64, Fault> {
         let follows = follows_text(&run.follows);
         let columns = run_columns(job.id, run, &follows);
         let sum = checksum(RUNS, columns);
@@ -160,7 +252,7 @@ impl Writing<'_> {
             execute(&mut self.connection.prepare_cached(REPLACE_RUN)?, &columns, sum)?;
             Ok(())
         };
-        match before.iter().position(|number| *number == run.number) {
+        match before.iter().position(|open| open.number == run.number) {
             Some(place) => {
                 before.swap_remove(place);
                 replace()?;
@@ -187,12 +279,75 @@ impl Writing<'_> {
     }
 }
 
+/// A run of a job as it is in the file; it has to be there.
+fn stored(connection: &Connection, job: i64, number: u64, name: &Arc<str>) -> Result<RunRecord, Fault> {
+    let mut statement = connection.prepare_cached("SELECT * FROM punctual_runs WHERE job = ? AND number = ?")?;
+    let mut rows = statement.query((job, parameter(number)))?;
+    match rows.next()? {
+        Some(row) => Ok(read_run(row, name)?.0),
+        None => Err(Fault::Damaged(format!("{RUNS} lacks run {number} of job {name:?}"))),
+    }
+}
+
+fn started(run: &RunRecord) -> Option<chrono::DateTime<chrono::Utc>> {
+    match run.state {
+        RunState::Started { at } => Some(at),
+        _ => None,
+    }
+}
+
+/// Marks a run as done, if that attempt of it goes on.
+pub(super) fn complete(
+    connection: &Connection,
+    meta: &mut Meta,
+    name: &Arc<str>,
+    (number, attempt): (u64, u32),
+    at: i64,
+) -> Result<(), Fault> {
+    let fenced = || Fault::Said(StoreError::Fenced { job: name.to_string(), number, attempt });
+    amend(connection, meta, name, |values, row| {
+        let mut open = row.open.clone();
+        let found = open.iter_mut().find(|open| open.number == number && open.done.is_none());
+        let run = found.map(|found| {
+            found.done = Some(at);
+            stored(connection, row.id, number, name)
+        });
+        match run.transpose()? {
+            Some(run) if started(&run).is_some() && run.attempt == attempt => {}
+            _ => return Err(fenced()),
+        }
+        values[OPEN] = Value::Text(open_text(&open));
+        Ok(())
+    })?
+    .ok_or_else(fenced)
+}
+
+/// Changes how many ended runs a job's row says are kept, or which are open; `None` if there is no such job.
+fn amend(
+    connection: &Connection,
+    meta: &mut Meta,
+    name: &str,
+    edit: impl FnOnce(&mut [Value], &JobRow) -> Result<(), Fault>,
+) -> Result<Option<()>, Fault> {
+    let found = find(connection, name, |columns, row| {
+        let values = (0..JOB_COLUMNS).map(|column| columns.get(column)).collect::<Result<Vec<Value>, _>>()?;
+        Ok((values, row))
+    })?;
+    let Some((mut values, row)) = found else { return Ok(None) };
+    edit(&mut values, &row)?;
+    let sum = checksum(JOBS, values.iter().map(ValueRef::from));
+    let mut statement = connection.prepare_cached("UPDATE punctual_jobs SET kept = ?, open = ?, checksum = ? WHERE job = ?")?;
+    statement.execute((&values[KEPT], &values[OPEN], sum, row.id))?;
+    meta.jobs_sum = meta.jobs_sum.wrapping_sub(row.checksum).wrapping_add(sum);
+    Ok(Some(()))
+}
+
 const INSERT_JOB: &str = "INSERT INTO punctual_jobs VALUES
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
 
 const UPDATE_JOB: &str = "UPDATE punctual_jobs SET version = ?3, schedule = ?4, anchor = ?5, searched = ?6, missed_until = ?7,
     last_due = ?8, last_start = ?9, last_end = ?10, failures = ?11, crashes = ?12, paused = ?13, runs_left = ?14, last_run = ?15,
-    kept = ?16, open = ?17, open_sum = ?18, held_by = ?19, held_until = ?20, held_boot = ?21, checksum = ?22 WHERE job = ?1";
+    kept = ?16, open = ?17, open_sum = ?18, written_by = ?19, held_until = ?20, held_boot = ?21, checksum = ?22 WHERE job = ?1";
 
 const INSERT_RUN: &str = "INSERT INTO punctual_runs VALUES
     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
@@ -219,12 +374,9 @@ pub(super) fn prune(connection: &Connection, meta: &mut Meta, keep: &Keep, most:
         too_many(connection, &mut beyond, i64::try_from(count).unwrap_or(i64::MAX), most)?;
     }
     let mut forgotten: BTreeMap<Arc<str>, i64> = BTreeMap::new();
-    let mut delete = connection.prepare_cached("DELETE FROM punctual_runs WHERE job = ? AND number = ? RETURNING checksum")?;
     let count = beyond.len();
     for run in beyond {
-        let sum: i64 = delete.query_row((run.job, run.number), |row| row.get(0))?;
-        meta.runs -= 1;
-        meta.runs_sum = meta.runs_sum.wrapping_sub(sum);
+        forget(connection, meta, run.job, run.number)?;
         *forgotten.entry(run.name).or_default() += 1;
     }
     for (name, count) in forgotten {
@@ -233,21 +385,21 @@ pub(super) fn prune(connection: &Connection, meta: &mut Meta, keep: &Keep, most:
     Ok(count)
 }
 
+fn forget(connection: &Connection, meta: &mut Meta, job: i64, number: i64) -> Result<(), Fault> {
+    let mut delete = connection.prepare_cached("DELETE FROM punctual_runs WHERE job = ? AND number = ? RETURNING checksum")?;
+    let sum: i64 = delete.query_row((job, number), |row| row.get(0))?;
+    meta.runs -= 1;
+    meta.runs_sum = meta.runs_sum.wrapping_sub(sum);
+    Ok(())
+}
+
 /// Writes into a job's row that so many fewer of its ended runs are kept.
 fn keeps_less(connection: &Connection, meta: &mut Meta, name: &str, count: i64) -> Result<(), Fault> {
-    let found = find(connection, name, |columns, row| {
-        let values = (0..JOB_COLUMNS).map(|column| columns.get(column)).collect::<Result<Vec<Value>, _>>()?;
-        Ok((values, row))
-    })?;
-    let Some((mut values, row)) = found else {
-        return Err(Fault::Damaged(format!("{JOBS} lacks job {name:?}")));
-    };
-    values[KEPT] = Value::Integer(row.kept - count);
-    let sum = checksum(JOBS, values.iter().map(ValueRef::from));
-    let mut statement = connection.prepare_cached("UPDATE punctual_jobs SET kept = ?, checksum = ? WHERE job = ?")?;
-    statement.execute((row.kept - count, sum, row.id))?;
-    meta.jobs_sum = meta.jobs_sum.wrapping_sub(row.checksum).wrapping_add(sum);
-    Ok(())
+    amend(connection, meta, name, |values, row| {
+        values[KEPT] = Value::Integer(row.kept - count);
+        Ok(())
+    })?
+    .ok_or_else(|| Fault::Damaged(format!("{JOBS} lacks job {name:?}")))
 }
 
 /// Takes in a run if it is among the oldest so far; says whether it was.

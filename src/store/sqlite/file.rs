@@ -44,6 +44,11 @@ impl Place {
         self.mark.display().to_string()
     }
 
+    /// Whether a path leads to the file. One by another link does not: SQLite would keep another log beside it.
+    pub(super) fn is_at(&self, path: &str) -> bool {
+        std::fs::canonicalize(path).is_ok_and(|path| path == self.file)
+    }
+
     /// The length of the file, 0 if there is none.
     pub(super) fn len(&self) -> Result<u64, StoreError> {
         match std::fs::metadata(&self.file) {

@@ -29,8 +29,13 @@ impl Holds {
     pub(super) fn now(&self) -> Time<'_> {
         match self.clock.boot() {
             Some(time) => Time { at: length(time), boot: &self.boot },
-            None => Time { at: to_nanos(&self.clock.wall()), boot: WALL },
+            None => Time { at: self.wall(), boot: WALL },
         }
+    }
+
+    /// The wall clock's time, in nanoseconds since 1970 UTC.
+    pub(super) fn wall(&self) -> i64 {
+        to_nanos(&self.clock.wall())
     }
 }
 

@@ -166,15 +166,23 @@ pub(super) struct JobRow {
     pub(super) version: u64,
     /// How many ended runs of it are kept.
     pub(super) kept: i64,
-    /// The numbers of its open runs, and the sum of the checksums of their rows.
-    pub(super) open: Vec<u64>,
+    /// Its open runs, and the sum of the checksums of their rows.
+    pub(super) open: Vec<Open>,
     pub(super) open_sum: i64,
     /// The checksum of the row, 0 if it is not there yet.
     pub(super) checksum: i64,
 }
 
-/// Who holds a job until when, and the boot since which that is counted.
-pub(super) type Hold<'a> = Option<(&'a str, i64, &'a str)>;
+/// A run that has not ended, by its job's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Open {
+    pub(super) number: u64,
+    /// When a transaction of the host's said that it is done, if one did. What ends is still to be written by its scheduler.
+    pub(super) done: Option<i64>,
+}
+
+/// Until when a job is held by who wrote it, and the boot since which that is counted.
+pub(super) type Hold<'a> = Option<(i64, &'a str)>;
 
 impl JobRow {
     /// Checks a row, and reads this of it.
@@ -185,12 +193,18 @@ impl JobRow {
         fields.skip(1);
         let version = fields.count()?;
         fields.skip(12);
-        let (kept, open, open_sum) = (fields.int()?, numbers(fields.text()?)?, fields.int()?);
+        let (kept, open, open_sum) = (fields.int()?, read_open(fields.text()?)?, fields.int()?);
         Ok(JobRow { id, version, kept, open, open_sum, checksum })
     }
 
-    /// The columns, with the numbers of the open runs as text.
-    pub(super) fn columns<'a>(&self, record: &'a JobRecord, open: &'a str, hold: Hold<'a>) -> Columns<'a, JOB_COLUMNS> {
+    /// The columns, with the open runs as text.
+    pub(super) fn columns<'a>(
+        &self,
+        record: &'a JobRecord,
+        open: &'a str,
+        node: &'a str,
+        hold: Hold<'a>,
+    ) -> Columns<'a, JOB_COLUMNS> {
         [
             int(self.id),
             text(&record.name),
@@ -210,21 +224,27 @@ impl JobRow {
             int(self.kept),
             text(open),
             int(self.open_sum),
-            optional(hold, |(by, _, _)| text(by)),
-            optional(hold, |(_, until, _)| int(until)),
-            optional(hold, |(_, _, boot)| text(boot)),
+            text(node),
+            optional(hold, |(until, _)| int(until)),
+            optional(hold, |(_, boot)| text(boot)),
         ]
     }
 }
 
-/// Which column of a job's row says how many ended runs are kept.
+/// Which columns of a job's row say how many ended runs are kept, and which runs are open.
 pub(super) const KEPT: usize = 15;
+pub(super) const OPEN: usize = 16;
+
+/// Who last wrote a job, by a row that was checked.
+pub(super) fn writer<'r>(row: &'r Row<'r>) -> Result<&'r str, Fault> {
+    Fields { row, next: 18 }.text()
+}
 
 /// Who holds a job now, and for how much longer, by a row that was checked.
 pub(super) fn holder<'r>(row: &'r Row<'r>, now: Time<'_>) -> Result<Option<(&'r str, Duration)>, Fault> {
     let mut fields = Fields { row, next: 18 };
-    let (Some(by), Some(until), Some(boot)) = (fields.optional_text()?, fields.next::<Option<i64>>()?, fields.optional_text()?)
-    else {
+    let by = fields.text()?;
+    let (Some(until), Some(boot)) = (fields.next::<Option<i64>>()?, fields.optional_text()?) else {
         return Ok(None);
     };
     let left = u64::try_from(until.saturating_sub(now.at)).unwrap_or(0);
@@ -262,20 +282,28 @@ pub(super) fn read_name(row: &Row<'_>) -> Result<Arc<str>, Fault> {
     Fields { row, next: 1 }.text().map(Arc::from)
 }
 
-/// Numbers with a space between, as the column `open` holds them.
-pub(super) fn numbers_text(numbers: &[u64]) -> String {
+/// Open runs as the column `open` holds them: their numbers with a space between, and `@` and when behind one that is done.
+pub(super) fn open_text(open: &[Open]) -> String {
     let mut text = String::new();
-    for number in numbers {
+    for Open { number, done } in open {
         let space = if text.is_empty() { "" } else { " " };
         // Writing to a text does not fail.
         let _ = write!(text, "{space}{number}");
+        if let Some(at) = done {
+            let _ = write!(text, "@{at}");
+        }
     }
     text
 }
 
-fn numbers(text: &str) -> Result<Vec<u64>, Fault> {
-    let damaged = |_| Fault::Damaged(format!("{text:?} are no numbers of runs"));
-    text.split_ascii_whitespace().map(|word| word.parse().map_err(damaged)).collect()
+fn read_open(text: &str) -> Result<Vec<Open>, Fault> {
+    let damaged = |_| Fault::Damaged(format!("{text:?} are no open runs"));
+    let run = |word: &str| {
+        let (number, done) = word.split_once('@').map_or((word, None), |(number, done)| (number, Some(done)));
+        let done = done.map(str::parse).transpose().map_err(damaged)?;
+        Ok(Open { number: number.parse().map_err(damaged)?, done })
+    };
+    text.split_ascii_whitespace().map(run).collect()
 }
 
 /// The columns of a run, with what it follows as text.
@@ -384,21 +412,6 @@ fn end_word(end: RunEnd) -> &'static str {
     }
 }
 
-const LATE_BY: [LateBy; 12] = [
-    LateBy::Host,
-    LateBy::OtherJobs,
-    LateBy::Budget,
-    LateBy::Suspend,
-    LateBy::ClockStep,
-    LateBy::Pool,
-    LateBy::Limit,
-    LateBy::Rules,
-    LateBy::Overlap,
-    LateBy::Retry,
-    LateBy::Slack,
-    LateBy::Store,
-];
-
 fn late_word(late_by: LateBy) -> &'static str {
     match late_by {
         LateBy::Host => "host",
@@ -417,7 +430,7 @@ fn late_word(late_by: LateBy) -> &'static str {
 }
 
 fn late_by(word: &str) -> Result<LateBy, Fault> {
-    let found = LATE_BY.into_iter().find(|late_by| late_word(*late_by) == word);
+    let found = LateBy::ALL.into_iter().find(|late_by| late_word(*late_by) == word);
     found.ok_or_else(|| Fault::Damaged(format!("{word:?} makes no run late")))
 }
 
@@ -474,8 +487,20 @@ mod tests {
     }
 
     #[test]
+    fn open_runs_read_back() {
+        let run = |(number, done)| Open { number, done };
+        let all = [(1, None), (2, Some(0)), (u64::MAX, Some(i64::MAX)), (0, Some(-7))].map(run);
+        for some in [&all[..], &all[..1], &all[2..3], &[]] {
+            assert_eq!(read_open(&open_text(some)).unwrap(), some);
+        }
+        for text in ["x", "1@", "@1", "1@x", "1@2@3", "-1"] {
+            assert!(read_open(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn states_and_reasons_read_back() {
-        for reason in LATE_BY {
+        for reason in LateBy::ALL {
             assert_eq!(late_by(late_word(reason)).unwrap(), reason);
         }
         let at = from_nanos(7);

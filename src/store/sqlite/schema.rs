@@ -14,7 +14,8 @@ pub(super) type Migration = fn(&Connection) -> rusqlite::Result<()>;
 
 pub(super) const MIGRATIONS: [Migration; 1] = [first];
 
-/// What versions number 1 has. The times are nanoseconds since 1970 UTC, but for `held_until`: see `held_boot`.
+/// What versions number 1 has. The times are nanoseconds since 1970 UTC, but for `held_until`, which counts from the boot that
+/// `held_boot` names.
 fn first(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
         "CREATE TABLE punctual_meta (
@@ -50,7 +51,7 @@ fn first(connection: &Connection) -> rusqlite::Result<()> {
             kept INTEGER NOT NULL,
             open TEXT NOT NULL,
             open_sum INTEGER NOT NULL,
-            held_by TEXT,
+            written_by TEXT NOT NULL,
             held_until INTEGER,
             held_boot TEXT,
             checksum INTEGER NOT NULL

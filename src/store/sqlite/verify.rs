@@ -6,9 +6,11 @@ use std::sync::Arc;
 use rusqlite::Connection;
 
 use super::fault::Fault;
-use super::rows::{JOBS, JobRow, RUNS, parameter, read_name, read_run};
+use super::rows::{JOBS, JobRow, Open, RUNS, parameter, read_name, read_run};
 use super::schema::{META, Meta, is_alone, tables};
-use crate::store::RunRecord;
+use crate::job::RunEnd;
+use crate::schedule::from_nanos;
+use crate::store::{RunRecord, RunState};
 
 /// How much of it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,17 +78,23 @@ pub(super) fn content(connection: &Connection, meta: &Meta, depth: Depth) -> Res
     if depth == Depth::Whole { every_run(connection, &jobs) } else { Ok(()) }
 }
 
-/// The open runs of a job, which have to be those that its row tells of.
+/// The open runs of a job, which have to be those that its row tells of. One that is done has ended.
 pub(super) fn open_runs(connection: &Connection, job: &Arc<str>, row: &JobRow) -> Result<Vec<RunRecord>, Fault> {
     let mut statement = connection.prepare_cached("SELECT * FROM punctual_runs WHERE job = ? AND number = ?")?;
     let (mut open, mut sum) = (Vec::with_capacity(row.open.len()), 0i64);
-    for number in &row.open {
-        let mut rows = statement.query((row.id, parameter(*number)))?;
+    for &Open { number, done } in &row.open {
+        let mut rows = statement.query((row.id, parameter(number)))?;
         let Some(row) = rows.next()? else {
             return Err(Fault::Damaged(format!("{RUNS} lacks run {number} of job {:?}", job)));
         };
-        let (run, checksum) = read_run(row, job)?;
+        let (mut run, checksum) = read_run(row, job)?;
         sum = sum.wrapping_add(checksum);
+        if let Some(done) = done {
+            let RunState::Started { at } = run.state else {
+                return Err(Fault::Damaged(format!("run {number} of job {:?} in {RUNS} is done and has not started", job)));
+            };
+            run.state = RunState::Ended { started: Some(at), at: from_nanos(done), end: RunEnd::Done };
+        }
         open.push(run);
     }
     if sum != row.open_sum {
@@ -108,7 +116,7 @@ fn every_run(connection: &Connection, jobs: &BTreeMap<i64, (Arc<str>, JobRow)>) 
         let (run, _) = read_run(row, name)?;
         if run.state.is_over() {
             *kept.entry(id).or_default() += 1;
-        } else if !job.open.contains(&run.number) {
+        } else if !job.open.iter().any(|open| open.number == run.number) {
             return Err(Fault::Damaged(format!(
                 "run {} of job {name:?} in {RUNS} is open, and {JOBS} knows nothing of it",
                 run.number
