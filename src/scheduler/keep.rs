@@ -501,7 +501,8 @@ impl<C> Table<C> {
     pub(super) fn take_answer(&mut self, now: Now) -> Vec<(JobId, Arc<str>)> {
         let mut outdated = Vec::new();
         let Some(keeping) = &mut self.keeping else { return outdated };
-        let Some((answer, writing)) = keeping.answer.take().zip(keeping.writing.take()) else { return outdated };
+        let Some(answer) = keeping.answer.take() else { return outdated };
+        let Some(writing) = keeping.writing.take() else { return outdated };
         let answers = match answer {
             Ok(answers) => answers,
             Err(error) => {
