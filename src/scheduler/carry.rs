@@ -138,7 +138,9 @@ impl<C> Job<C> {
         self.missed_until = record.missed_until.as_ref().map_or(i64::MIN, on_scale);
         plan.registered = on_scale(&record.anchor);
         self.searched = on_scale(&record.searched);
-        let latest = self.searched.max(plan.registered).max(self.last_due.map_or(i64::MIN, |due| due.saturating_sub(ahead)));
+        // When an interval's last occurrence was due by the wall clock says nothing once that was set.
+        let last = if plan.scale == Scale::Elapsed { self.missed_until } else { self.last_due.unwrap_or(i64::MIN) };
+        let latest = self.searched.max(plan.registered).max(last);
         let mut reanchored = false;
         if plan.scale == Scale::Elapsed && latest > here {
             // The clock was set back meanwhile: as if no time had passed.
