@@ -739,6 +739,11 @@ impl<C> Table<C> {
     /// The wall clock was set: the plans that have to be asked anew, each with the instant to search from.
     pub(super) fn stepped(&mut self, changes: Changes, now: Now) -> Vec<(JobId, Plan, i64, bool)> {
         let mut asked = Vec::new();
+        // Records are by the wall clock, elapsed time is not: the next process has to know that no time has passed.
+        if self.keeping.is_some() {
+            let all: Vec<JobId> = self.all().map(|job| job.id).collect();
+            all.into_iter().for_each(|id| self.touch(id));
+        }
         // Hours are looked at anew.
         let waits = |job: &&Job<C>| job.block.as_ref().is_some_and(|block| block.wall.is_some());
         let waiting: Vec<JobId> = self.all().filter(waits).map(|job| job.id).collect();
