@@ -318,9 +318,11 @@ fn followed(chain: &Chain, run: &RunRecord, named: &dyn Fn(&str) -> Option<JobId
         _ => return None,
     };
     let ended = run.follows.iter().map(|followed| to_nanos(&followed.ended).saturating_sub(now.ahead())).max()?;
+    // The only one that it follows may have another name since.
+    let only = chain.upstreams.first().copied().filter(|_| chain.upstreams.len() == 1);
     let runs = run.follows.iter().map(|followed| {
         Some(Arc::new(RunFacts {
-            id: named(&followed.job)?,
+            id: named(&followed.job).or(only)?,
             name: Some(followed.job.clone()),
             due: followed.due,
             first_missed: followed.due,
