@@ -208,7 +208,7 @@ impl KeptJob {
             claim: Arc::new(Claim::new(clock.clone())),
             renew_at: None,
             renews: false,
-            was_cut_off: false,
+            was_cut_off: last.crashes > 0,
             last,
         }
     }
@@ -264,7 +264,7 @@ impl KeptJob {
 
     /// A run is over, at an instant of the wall clock.
     pub(super) fn has_ended(&mut self, attempt: &Attempt, end: RunEnd, at: i64, now: Now) {
-        self.crashes = 0;
+        (self.crashes, self.was_cut_off) = (0, false);
         self.last_end = Some(at);
         let state = RunState::Ended { started: Some(from_nanos(attempt.started)), at: from_nanos(at), end };
         let error = attempt.error.as_deref().map(str::to_owned).filter(|_| end.is_failure());
