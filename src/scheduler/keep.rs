@@ -243,6 +243,13 @@ impl KeptJob {
         self.is_over(RunRecord { state: RunState::CutOff { started, at: from_nanos(now.wall) }, ..run.clone() });
     }
 
+    /// A run of an earlier process was cut off and was to be run again, which does not come to pass.
+    fn was_given_up(&mut self, waiting: &Waiting, now: Now) {
+        let state = RunState::Ended { started: None, at: from_nanos(now.wall), end: RunEnd::Stopped };
+        let run = waiting.record(&self.name, now);
+        self.is_over(RunRecord { state, ..run });
+    }
+
     fn number(&mut self) -> u64 {
         self.last_run += 1;
         self.last_run
@@ -642,6 +649,14 @@ impl<C> Table<C> {
         about.into_iter().for_each(|id| self.not_started(id, None, now));
     }
 
+    /// What waited to start does not. If it had started before, that counts, and is to be seen in the history.
+    pub(super) fn not_run_again(&mut self, id: JobId, waiting: &Waiting) {
+        let now = self.watch.last();
+        let Some(job) = self.get_mut(id).filter(|_| waiting.cut_off > 0) else { return };
+        job.runs_left = job.runs_left.map(|left| left.saturating_sub(1));
+        job.kept.iter_mut().for_each(|kept| kept.was_given_up(waiting, now));
+    }
+
     /// What a job is to do while its store cannot be written.
     pub(super) fn without_store(&self, id: JobId) -> WithoutStore {
         let cut_off = self.get(id).and_then(|job| job.kept.as_ref()).map(|kept| kept.cut_off);
@@ -717,7 +732,7 @@ impl<C> Job<C> {
         let wall = |elapsed: i64| from_nanos(elapsed.saturating_add(now.ahead()));
         let on_scale = |at: i64| from_nanos(self.plan.as_ref().map_or(at, |plan| plan.wall(at, now)));
         let text = self.plan.as_ref().filter(|plan| !plan.has_callbacks()).map(|plan| plan.schedule.to_string());
-        let waiting = self.waiting.iter().filter_map(|waiting| waiting.record(&kept.name, now));
+        let waiting = self.waiting.iter().map(|waiting| waiting.record(&kept.name, now));
         let mut open: Vec<RunRecord> = self.live.iter().map(|live| live.record(&kept.name, now)).chain(waiting).collect();
         open.sort_by_key(|run| run.number);
         Some(JobRecord {
@@ -755,9 +770,9 @@ impl Live {
 }
 
 impl Waiting {
-    fn record(&self, name: &Arc<str>, now: Now) -> Option<RunRecord> {
+    fn record(&self, name: &Arc<str>, now: Now) -> RunRecord {
         let from = from_nanos(self.ready.saturating_add(now.ahead()));
-        Some(RunRecord {
+        RunRecord {
             job: name.clone(),
             number: self.number,
             due: from_nanos(self.due.due),
@@ -771,7 +786,7 @@ impl Waiting {
             error: None,
             follows: follows(self.after.as_ref(), now),
             value: None,
-        })
+        }
     }
 }
 

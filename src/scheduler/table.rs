@@ -728,7 +728,9 @@ impl<C> Table<C> {
         let Some(job) = self.get_mut(id) else { return };
         let (gone, left): (VecDeque<Waiting>, _) = std::mem::take(&mut job.waiting).into_iter().partition(goes);
         job.waiting = left;
-        for Waiting { due, by_hand, after, .. } in gone {
+        for waiting in gone {
+            self.not_run_again(id, &waiting);
+            let Waiting { due, by_hand, after, .. } = waiting;
             if !by_hand {
                 self.dropped(id, due.folded, due.first, due.due, because);
             }
