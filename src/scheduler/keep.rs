@@ -171,6 +171,8 @@ pub(super) struct KeptJob {
     /// Runs of an earlier process that were done, which nobody here knows of yet.
     pub(super) done: Vec<RunRecord>,
     last_run: u64,
+    /// The last number that may be on the disk.
+    sent_run: u64,
     last_end: Option<i64>,
     pub(super) crashes: u32,
     pub(super) touched: bool,
@@ -200,6 +202,7 @@ impl KeptJob {
             ended: VecDeque::new(),
             done: Vec::new(),
             last_run: last.last_run,
+            sent_run: last.last_run,
             last_end: last.last_end.as_ref().map(to_nanos),
             crashes: last.crashes,
             touched: false,
@@ -216,6 +219,7 @@ impl KeptJob {
     /// Its record is another than was thought.
     pub(super) fn is_now(&mut self, record: JobRecord) {
         self.last_run = self.last_run.max(record.last_run);
+        self.sent_run = self.last_run;
         self.last_end = record.last_end.as_ref().map(to_nanos);
         self.crashes = record.crashes;
         self.formerly = Some(record.name.clone()).filter(|name| *name != self.name);
@@ -264,7 +268,7 @@ impl KeptJob {
     /// A run that was to begin did not. If it had its number from that, and no later one has another, that is free again.
     pub(super) fn not_begun(&mut self, facts: &RunFacts, is_new: bool) {
         self.was_cut_off |= facts.previous_was_cut_off;
-        if is_new && facts.number == self.last_run && facts.number > self.last.last_run {
+        if is_new && facts.number == self.last_run && facts.number > self.sent_run {
             self.last_run -= 1;
         }
     }
@@ -289,6 +293,7 @@ impl KeptJob {
 
     /// What was sent was not written.
     fn comes_back(&mut self, sent: Vec<RunRecord>) {
+        self.sent_run = self.last.last_run;
         let room = MOST_UNWRITTEN.saturating_sub(self.ended.len());
         sent.into_iter().rev().take(room).for_each(|run| self.ended.push_front(run));
     }
@@ -724,6 +729,7 @@ impl<C> Job<C> {
         let differs = record != kept.last || !kept.ended.is_empty() || kept.renews;
         record.schedule = said.unwrap_or(record.schedule);
         let ended = if differs { std::mem::take(&mut kept.ended).into() } else { Vec::new() };
+        kept.sent_run = record.last_run;
         Some((JobChange { record, ended, hold: Duration::ZERO, formerly: kept.formerly.clone() }, differs))
     }
 
