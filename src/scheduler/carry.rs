@@ -206,6 +206,10 @@ impl<C> Job<C> {
         let mut told = Vec::new();
         let (id, name) = (self.id, self.name.clone());
         let elapsed = |at: &chrono::DateTime<chrono::Utc>| to_nanos(at).saturating_sub(now.ahead());
+        // If the clock was set back meanwhile they lie ahead: nothing waits for longer than it was to wait at first.
+        let within = |at: &chrono::DateTime<chrono::Utc>, most: i64| elapsed(at).min(now.elapsed.saturating_add(most));
+        let delay = self.chain.as_ref().and_then(|chain| chain.delay).unwrap_or(0);
+        let retry = self.rules.as_ref().and_then(|rules| rules.retry.as_ref()).map(|retry| retry.backoff.clone());
         let cut_off = self.kept.as_ref().map(|kept| kept.cut_off);
         let mut crashed = false;
         for run in open {
@@ -219,13 +223,14 @@ impl<C> Job<C> {
                     told.push(Event::Dropped { id, name: name.clone(), occurrences: run.folded, since, because });
                 }
                 RunState::Waiting { from, by_hand } => {
-                    let (ready, number, cut_off) = (elapsed(&from), run.number, run.attempt);
+                    let (ready, number, cut_off) = (within(&from, delay), run.number, run.attempt);
                     self.waiting.push_back(Waiting { due, ready, by_hand, after, number, cut_off });
                 }
                 RunState::Again { from } => {
                     let error = run.error.clone().unwrap_or_default();
                     let kind = FailureKind::Error(Arc::from(BoxError::from(error)));
-                    self.tried_again(run, kind, elapsed(&from), after, now);
+                    let longest = retry.as_ref().map_or(0, |backoff| backoff.longest(run.attempt));
+                    self.tried_again(run, kind, within(&from, longest), after, now);
                 }
                 RunState::Started { at } => {
                     crashed = true;
@@ -318,6 +323,7 @@ fn followed(chain: &Chain, run: &RunRecord, named: &dyn Fn(&str) -> Option<JobId
         _ => return None,
     };
     let ended = run.follows.iter().map(|followed| to_nanos(&followed.ended).saturating_sub(now.ahead())).max()?;
+    let ended = ended.min(now.elapsed);
     // The only one that it follows may have another name since.
     let only = chain.upstreams.first().copied().filter(|_| chain.upstreams.len() == 1);
     let runs = run.follows.iter().map(|followed| {
