@@ -17,6 +17,7 @@ mod lease;
 mod limits;
 mod observe;
 mod options;
+mod part;
 mod plan;
 mod poll;
 mod register;

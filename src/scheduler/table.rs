@@ -9,8 +9,9 @@ use std::task::Waker;
 
 use super::away::Returned;
 use super::entry::{Attempt, Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
-use super::keep::{Keeping, Parting};
+use super::keep::Keeping;
 use super::limits::{Allows, LimitId, Limits, ROOM};
+use super::part::Parting;
 use super::plan::{Plan, Scale};
 use super::summary::Lateness;
 use crate::caught::{caught, drop_quietly};
