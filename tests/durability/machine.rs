@@ -1,7 +1,6 @@
 //! The machine: a program that is started, killed and started again, its disk, its clock, and what its jobs write down.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,125 +8,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
 use parking_lot::Mutex;
 use punctual::{
-    Backoff, Batch, Change, Clock, Done, DropReason, Event, JobHandle, JobRecord, Kept, ManualClock, MemoryStore, OnChange,
-    RunRecord, RunView, Scheduler, Store, StoreError, Work,
+    Backoff, Batch, Change, Clock, Done, Event, JobHandle, Kept, ManualClock, MemoryStore, Overlap, RunView, Scheduler, Store,
+    StoreError, Work,
 };
 
 use crate::disk::Disk;
+use crate::log::{At, Called, Line, What, nanos};
 use crate::table::{self, DAY, HOUR, Job, MINUTE, Rule, SECOND, When, length};
-
-/// An instant by the clocks of one life of the program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct At {
-    pub life: usize,
-    pub wall: i64,
-    /// Elapsed time, on a scale that began as the wall clock's.
-    pub elapsed: i64,
-}
-
-impl At {
-    pub fn ahead(&self) -> i64 {
-        self.wall - self.elapsed
-    }
-}
-
-/// What happened, in its order. Nothing is noted of a process that is dead.
-#[derive(Debug, Clone)]
-pub struct Line {
-    /// When; within a poll, the instant of the poll, which is what it goes by.
-    pub at: At,
-    pub job: usize,
-    pub what: What,
-}
-
-#[derive(Debug, Clone)]
-pub enum What {
-    /// The program has started.
-    Boot,
-    /// Whether its store knew the job, and how it stands then.
-    Registered {
-        known: bool,
-        paused: bool,
-    },
-    ScheduleChanged(OnChange),
-    Reanchored,
-    CutOff {
-        due: i64,
-        attempt: u32,
-        again: bool,
-    },
-    Held,
-    Dropped {
-        count: u64,
-        since: i64,
-        because: DropReason,
-    },
-    /// What a job writes down when it is called, and as it comes back.
-    Began {
-        run: Called,
-        flagged: bool,
-    },
-    Finished {
-        number: u64,
-        attempt: u32,
-        failed: bool,
-    },
-    /// What the disk has from now on.
-    Kept {
-        record: Box<JobRecord>,
-        ended: Vec<RunRecord>,
-    },
-    Polled,
-    /// A poll is over in which all could be written that was to be.
-    Written,
-    /// The wall clock was set back.
-    SetBack,
-    Paused,
-    Resumed,
-    /// The process is dead, or has ended.
-    Over,
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let At { life, wall, .. } = self.at;
-        let read = |at: i64| DateTime::from_timestamp_nanos(at).format("%Y-%m-%d %H:%M:%S%.3f").to_string();
-        write!(f, "life {life} {} ahead {:.3}s  ", read(wall), self.at.ahead() as f64 / 1e9)?;
-        match &self.what {
-            What::Kept { record, ended } => {
-                write!(f, "kept {:?} `{}` anchor {}", record.name, record.schedule, read(nanos(&record.anchor)))?;
-                write!(f, " searched {} missed until {:?}", read(nanos(&record.searched)), record.missed_until)?;
-                write!(f, " due {:?} left {:?} paused {}", record.last_due, record.runs_left, record.paused)?;
-                for run in record.open.iter().chain(ended) {
-                    let first = read(nanos(&run.first_missed));
-                    write!(f, " [{}.{} {first} x{} {:?}]", run.number, run.attempt, run.folded, run.state)?;
-                }
-                Ok(())
-            }
-            What::Began { run, flagged } => {
-                let Called { first, due, folded, number, attempt, follows } = run;
-                let (first, due) = (read(*first), read(*due));
-                write!(f, "began {number}.{attempt} {first} to {due} x{folded} {follows:?} {flagged}")
-            }
-            What::Dropped { count, since, because } => write!(f, "dropped {count} since {} {because:?}", read(*since)),
-            what => write!(f, "{what:?}"),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Called {
-    pub first: i64,
-    pub due: i64,
-    pub folded: u64,
-    pub number: u64,
-    pub attempt: u32,
-    pub follows: Vec<u64>,
-}
-
-pub fn nanos(at: &DateTime<Utc>) -> i64 {
-    at.timestamp_nanos_opt().unwrap()
-}
 
 /// How a process ends in a call of its store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +43,7 @@ pub struct World {
     failing: bool,
     /// The store answers in a later poll; what it has not answered.
     slow: bool,
-    unanswered: Vec<(Vec<Kept>, Done)>,
+    unanswered: Vec<(Result<Vec<Kept>, StoreError>, Done)>,
     /// A write of the last process that is still on its way, and what this process has written.
     late: Vec<Change>,
     written: BTreeSet<Arc<str>>,
@@ -167,12 +54,16 @@ pub struct World {
     pub kills: u64,
 }
 
+/// A clock that shows less was not set yet.
+const SET: i64 = 30 * 365 * DAY;
+
 type Shared = Arc<Mutex<World>>;
 
 impl World {
     fn now(&self) -> At {
         let passed = self.clock.boot().unwrap() - self.began.1;
-        At { life: self.at.life, wall: nanos(&self.clock.wall()), elapsed: self.began.0 + passed.as_nanos() as i64 }
+        let (life, turn) = (self.at.life, self.at.turn + 1);
+        At { life, wall: nanos(&self.clock.wall()), elapsed: self.began.0 + passed.as_nanos() as i64, turn }
     }
 
     fn note(&mut self, job: usize, what: What) {
@@ -236,7 +127,7 @@ fn way(store: &MemoryStore, shared: &Shared, mut batch: Batch, done: Done) {
     }
     if world.full {
         world.failing = true;
-            drop(world);
+        drop(world);
         return done.with(Err(StoreError::Full { path: "jobs.db".into() }));
     }
     world.calls_left = world.calls_left.saturating_sub(1);
@@ -257,10 +148,15 @@ fn way(store: &MemoryStore, shared: &Shared, mut batch: Batch, done: Done) {
         return shared.lock().die();
     }
     let waits = world.slow && world.rng.bool();
+    let fails = waits && world.rng.u8(..5) == 0;
     drop(world);
+    if fails {
+        let error = StoreError::Full { path: "jobs.db".into() };
+        return shared.lock().unanswered.push((Err(error), done));
+    }
     let answers = put(store, shared, batch);
     if waits {
-        return shared.lock().unanswered.push((answers, done));
+        return shared.lock().unanswered.push((Ok(answers), done));
     }
     done.with(Ok(answers));
     // What the last process had sent arrives when this one has gone on.
@@ -282,6 +178,10 @@ pub struct Machine {
     rng: Rng,
     /// What the wall clock would show had nobody set it.
     right: i64,
+    /// A board without a battery: its clock begins in 1970 each time.
+    is_board: bool,
+    /// How often the clock was set.
+    pub steps: u64,
     /// What the releases had in each life, by job.
     rules: Vec<Vec<Option<Rule>>>,
 }
@@ -312,7 +212,9 @@ impl Machine {
             polls: 0,
             kills: 0,
         };
-        Machine { shared: Arc::new(Mutex::new(world)), store: MemoryStore::new(clock.clone()), clock, jobs, rng, right, rules: Vec::new() }
+        let (store, is_board) = (MemoryStore::new(clock.clone()), rng.u8(..6) == 0);
+        let (shared, rules) = (Arc::new(Mutex::new(world)), Vec::new());
+        Machine { shared, store, clock, jobs, rng, right, is_board, steps: 0, rules }
     }
 
     /// Leads its whole life. Gives what is on its disk in the end.
@@ -352,13 +254,13 @@ impl Machine {
         };
         self.clock.suspend(length(off));
         match self.rng.u8(..20) {
-            roll @ 0..=5 => {
-                self.set(roll > 1);
-            }
-            6 => {
-                // A board without a battery: it begins in 1970.
+            roll if self.is_board || roll == 6 => {
                 let since_1970 = self.rng.i64(0..HOUR);
                 self.clock.step(TimeDelta::nanoseconds(since_1970 - nanos(&self.clock.wall())));
+                self.steps += 1;
+            }
+            roll @ 0..=5 => {
+                self.set(roll > 1);
             }
             _ => {}
         }
@@ -374,6 +276,7 @@ impl Machine {
             return false;
         }
         self.clock.step(TimeDelta::nanoseconds(by));
+        self.steps += 1;
         by < 0
     }
 
@@ -444,6 +347,10 @@ impl Machine {
     fn pass(&mut self, scheduler: &Scheduler) {
         // A jump is told from slewing by how long it is beside the time that passed since the last look.
         let _ = scheduler.idle();
+        if nanos(&self.clock.wall()) < SET && self.rng.u8(..10) == 0 {
+            self.set(true);
+            return;
+        }
         match self.rng.u8(..40) {
             0 | 1 => {
                 let most = [MINUTE, 2 * DAY, 20 * DAY][self.rng.usize(..3)];
@@ -495,7 +402,10 @@ impl Machine {
     /// The store answers at last.
     fn answer(&mut self) {
         let unanswered = std::mem::take(&mut self.world().unanswered);
-        unanswered.into_iter().for_each(|(answers, done)| done.with(Ok(answers)));
+        for (answer, done) in unanswered {
+            self.world().failing |= answer.is_err();
+            done.with(answer);
+        }
     }
 
     /// The host pauses a job, or lets it go on.
@@ -519,14 +429,15 @@ impl Machine {
                 handle.resume();
             }
         }
-        for _ in 0..300 {
-            self.poll(scheduler, works);
-            let idle = works.lock().is_empty() && scheduler.idle() != Some(Duration::ZERO);
-            if idle {
-                return;
-            }
+        // Whatever waits has its turn within two hours.
+        for pass in [0, 2 * HOUR, 2 * HOUR] {
+            self.clock.advance(length(pass));
+            let mut idle = || {
+                self.poll(scheduler, works);
+                works.lock().is_empty() && scheduler.idle() != Some(Duration::ZERO)
+            };
+            assert!((0..300).any(|_| idle()), "a poll that asks for another one again and again");
         }
-        panic!("a poll that asks for another one again and again");
     }
 
     fn register(&mut self, scheduler: &Scheduler) -> Vec<Option<JobHandle>> {
@@ -548,6 +459,9 @@ impl Machine {
                     if job.retries > 0 {
                         new = new.retry(job.retries).backoff(Backoff::constant(length(job.backoff)));
                     }
+                    if job.overlap != Overlap::Skip {
+                        new = new.overlap(job.overlap);
+                    }
                     if let Some(starts) = job.hold_after {
                         new = new.hold_after_crashes(starts);
                     }
@@ -556,7 +470,10 @@ impl Machine {
             }
             let handle = match job.follows {
                 Some((before, delay)) => handles[before].as_ref().and_then(|before| {
-                    let job_of = said!(scheduler.following(before).delay(length(delay)));
+                    let mut job_of = said!(scheduler.following(before).delay(length(delay)));
+                    if let Some(within) = job.within {
+                        job_of = job_of.within(length(within));
+                    }
                     let handle = if job.background {
                         job_of.background().do_with(move |run, ()| called(run))
                     } else {
@@ -578,7 +495,8 @@ impl Machine {
                     if let Some(grace) = job.grace {
                         when = when.grace(length(grace));
                     }
-                    let handle = if job.background { when.background().do_with(called) } else { when.do_with(move |run| called(run)) };
+                    let handle =
+                        if job.background { when.background().do_with(called) } else { when.do_with(move |run| called(run)) };
                     Some(handle.unwrap())
                 }
             };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use punctual::{Missed, OnChange, Schedule};
+use punctual::{Missed, OnChange, Overlap, Schedule};
 
 pub const SECOND: i64 = 1_000_000_000;
 pub const MINUTE: i64 = 60 * SECOND;
@@ -23,6 +23,8 @@ pub struct Job {
     pub rules: Vec<Rule>,
     /// Which job it follows, and so long after.
     pub follows: Option<(usize, i64)>,
+    /// How old what it follows may be.
+    pub within: Option<i64>,
     pub on_change: OnChange,
     pub again: bool,
     pub retries: u32,
@@ -31,6 +33,7 @@ pub struct Job {
     pub grace: Option<i64>,
     pub hold_after: Option<u32>,
     pub background: bool,
+    pub overlap: Overlap,
     pub takes: i64,
     /// In so many of a hundred attempts it fails.
     pub fails: u8,
@@ -89,6 +92,11 @@ impl Rule {
         }
     }
 
+    /// Whether it has a last occurrence.
+    pub fn ends(&self) -> bool {
+        self.times.is_some() || matches!(self.when, When::Once(_) | When::After(_))
+    }
+
     /// Whether it counts elapsed time.
     pub fn is_elapsed(&self) -> bool {
         matches!(self.when, When::Every(_) | When::After(_))
@@ -110,7 +118,7 @@ impl Job {
             let number = self.names.len();
             self.names.push(format!("{} {number}", self.names[0]));
         } else if self.follows.is_none() {
-            let ends = matches!(self.rule(), Rule { when: When::Once(_) | When::After(_), .. } | Rule { times: Some(_), .. });
+            let ends = self.rule().ends();
             self.rules.push(Rule::drawn(rng, now, ends));
             self.on_change = [OnChange::Keep, OnChange::Reanchor, OnChange::RunOnce][rng.usize(..3)];
         }
@@ -122,11 +130,14 @@ pub fn drawn(rng: &mut Rng, now: i64) -> Vec<Job> {
     let mut jobs: Vec<Job> = Vec::new();
     for number in 0..count {
         let follows = (number > 0 && rng.u8(..10) < 3).then(|| (number - 1, [0, 0, 5 * SECOND, HOUR][rng.usize(..4)]));
+        let within = follows.filter(|_| rng.u8(..3) == 0).map(|_| [2 * HOUR, DAY][rng.usize(..2)]);
+        let background = rng.u8(..10) < 3;
         let rules = if follows.is_some() { Vec::new() } else { vec![Rule::drawn(rng, now, true)] };
         jobs.push(Job {
             names: vec![format!("job {number}")],
             rules,
             follows,
+            within,
             on_change: OnChange::Reanchor,
             again: rng.bool(),
             retries: if rng.u8(..10) < 3 { rng.u32(1..4) } else { 0 },
@@ -135,10 +146,15 @@ pub fn drawn(rng: &mut Rng, now: i64) -> Vec<Job> {
                 [rng.usize(..4)],
             grace: (follows.is_none() && rng.u8(..4) == 0).then(|| [SECOND, MINUTE, HOUR, DAY][rng.usize(..4)]),
             hold_after: (follows.is_none() && rng.u8(..4) == 0).then(|| rng.u32(1..4)),
-            background: rng.u8(..10) < 3,
+            background,
+            overlap: Overlap::Skip,
             takes: [0, 0, 0, SECOND, 3 * SECOND][rng.usize(..5)],
             fails: [0, 0, 20, 60][rng.usize(..4)],
         });
+        if let Some(job) = jobs.last_mut().filter(|job| job.background && job.rules.iter().any(|rule| !rule.ends())) {
+            let most = rng.u32(1..4);
+            job.overlap = [Overlap::Skip, Overlap::Queue { most }][rng.usize(..2)];
+        }
     }
     jobs
 }
