@@ -194,6 +194,8 @@ impl<'a> Case<'a> {
             What::Over => {
                 self.pending.clear();
                 self.eras.iter_mut().for_each(|era| era.items.retain(|item| item.kept));
+                // Whether it took the word with it is not known.
+                self.flag = self.flag.filter(|_| self.unkept.is_empty());
                 for unkept in std::mem::take(&mut self.unkept) {
                     self.attempts.remove(&unkept);
                 }
@@ -400,12 +402,13 @@ impl<'a> Case<'a> {
         if waits && (!queued || self.job.follows.is_some()) {
             return Ok(());
         }
-        // What runs without its store is written later.
+        // What runs without its store is written later, and if it is in the background as of when it was called.
         let starts = match run.state {
             RunState::Started { at: started } => (at.wall - nanos(&started)).abs() < SLOP,
             _ => false,
         };
-        let starts = starts && !self.kept_attempts.contains(&(run.number, run.attempt));
+        let starts =
+            starts && !(self.job.background && self.job.again) && !self.kept_attempts.contains(&(run.number, run.attempt));
         if let Some(within) = self.job.within.filter(|_| starts && run.attempt == 1) {
             let follows: Vec<u64> = run.follows.iter().map(|run| run.number).collect();
             self.followed.is_fresh(&follows, within, at)?;
