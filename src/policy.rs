@@ -144,6 +144,11 @@ impl Backoff {
         };
         length(wait).saturating_add(jitter)
     }
+
+    /// The longest that wait can be.
+    pub(crate) fn longest(&self, failed: u32) -> i64 {
+        self.wait(failed, length(self.jitter).unsigned_abs())
+    }
 }
 
 impl Default for Backoff {

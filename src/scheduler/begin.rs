@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::entry::{Attempt, BlockedBy, Body, Followed, Live, State, Waiting};
 use super::keep::Gathering;
 use super::limits::ROOM;
+use super::plan::Scale;
 use super::step::{Call, HandOver, Moment, Step};
-use super::table::{AFTER_ALL_JOBS, Errand, Table};
+use super::table::{AFTER_ALL_JOBS, Errand, Table, is_wrong_before};
 use crate::clock::Now;
 use crate::event::{Event, Failure};
 use crate::id::JobId;
@@ -310,7 +311,9 @@ impl<C> Table<C> {
         }
         match origin {
             Origin::Occurrence { due, last_due, edition } => {
-                if edition == job.edition {
+                // If the clock was set back so far meanwhile that it was wrong before, its schedule goes on from there.
+                let wrong_before = job.scale() == Scale::Wall && is_wrong_before(due, now);
+                if edition == job.edition && !wrong_before {
                     job.last_due = last_due;
                     job.next = Some(due);
                     job.searched = due.saturating_sub(1);

@@ -149,7 +149,9 @@ impl<C> Job<C> {
         self.missed_until = record.missed_until.as_ref().map_or(i64::MIN, on_scale);
         plan.registered = on_scale(&record.anchor);
         self.searched = on_scale(&record.searched);
-        let latest = self.searched.max(plan.registered).max(self.last_due.map_or(i64::MIN, |due| due.saturating_sub(ahead)));
+        // When an interval's last occurrence was due by the wall clock says nothing once that was set.
+        let last = if plan.scale == Scale::Elapsed { self.missed_until } else { self.last_due.unwrap_or(i64::MIN) };
+        let latest = self.searched.max(plan.registered).max(last);
         let mut reanchored = false;
         if plan.scale == Scale::Elapsed && latest > here {
             // The clock was set back meanwhile: as if no time had passed.
@@ -158,7 +160,7 @@ impl<C> Job<C> {
             self.searched = self.searched.saturating_sub(by);
             self.missed_until = self.missed_until.saturating_sub(by);
             reanchored = is_wrong_before(latest.saturating_add(ahead), now);
-        } else if plan.scale == Scale::Wall && is_wrong_before(latest, now) && !is_wrong_now(now) {
+        } else if plan.scale == Scale::Wall && is_wrong_before(latest, now) {
             reanchored = true;
             self.last_due = None;
             self.missed_until = i64::MIN;
@@ -212,6 +214,10 @@ impl<C> Job<C> {
         let mut told = Vec::new();
         let (id, name) = (self.id, self.name.clone());
         let elapsed = |at: &chrono::DateTime<chrono::Utc>| to_nanos(at).saturating_sub(now.ahead());
+        // If the clock was set back meanwhile they lie ahead: nothing waits for longer than it was to wait at first.
+        let within = |at: &chrono::DateTime<chrono::Utc>, most: i64| elapsed(at).min(now.elapsed.saturating_add(most));
+        let delay = self.chain.as_ref().and_then(|chain| chain.delay).unwrap_or(0);
+        let retry = self.rules.as_ref().and_then(|rules| rules.retry.as_ref()).map(|retry| retry.backoff.clone());
         let cut_off = self.kept.as_ref().map(|kept| kept.cut_off);
         let mut crashed = false;
         for run in open {
@@ -225,13 +231,14 @@ impl<C> Job<C> {
                     told.push(Event::Dropped { id, name: name.clone(), occurrences: run.folded, since, because });
                 }
                 RunState::Waiting { from, by_hand } => {
-                    let (ready, number, cut_off) = (elapsed(&from), run.number, run.attempt);
+                    let (ready, number, cut_off) = (within(&from, delay), run.number, run.attempt);
                     self.line_up(Waiting { due, ready, by_hand, after, number, cut_off });
                 }
                 RunState::Again { from } => {
                     let error = run.error.clone().unwrap_or_default();
                     let kind = FailureKind::Error(Arc::from(BoxError::from(error)));
-                    self.tried_again(run, kind, elapsed(&from), after, now);
+                    let longest = retry.as_ref().map_or(0, |backoff| backoff.longest(run.attempt));
+                    self.tried_again(run, kind, within(&from, longest), after, now);
                 }
                 RunState::Started { at } => {
                     crashed = true;
@@ -323,13 +330,6 @@ impl<C> Table<C> {
     }
 }
 
-/// Whether the clock shows an instant that lies before there was this library: that of a board without a battery, which is yet
-/// to be set.
-fn is_wrong_now(now: Now) -> bool {
-    const YEAR_2020: i64 = 1_577_836_800 * 1_000_000_000;
-    now.wall < YEAR_2020
-}
-
 /// The run that a run of an earlier process follows. Of its result only that there was one is known.
 fn followed(chain: &Chain, run: &RunRecord, named: &dyn Fn(&str) -> Option<JobId>, now: Now) -> Option<Followed> {
     let value = match chain.on {
@@ -337,9 +337,12 @@ fn followed(chain: &Chain, run: &RunRecord, named: &dyn Fn(&str) -> Option<JobId
         _ => return None,
     };
     let ended = run.follows.iter().map(|followed| to_nanos(&followed.ended).saturating_sub(now.ahead())).max()?;
+    let ended = ended.min(now.elapsed);
+    // The only one that it follows may have another name since.
+    let only = chain.upstreams.first().copied().filter(|_| chain.upstreams.len() == 1);
     let runs = run.follows.iter().map(|followed| {
         Some(Arc::new(RunFacts {
-            id: named(&followed.job)?,
+            id: named(&followed.job).or(only)?,
             name: Some(followed.job.clone()),
             due: followed.due,
             first_missed: followed.due,

@@ -329,11 +329,16 @@ impl<C> Table<C> {
 
     /// Lets no further run of a job start. What waits to start goes; a run that has more to do waits.
     pub(super) fn pause(&mut self, id: JobId) -> bool {
-        let now = self.watch.last().elapsed;
-        let Some(job) = self.get_mut(id) else { return false };
+        let now = self.watch.last();
+        let Some(job) = self.get(id) else { return false };
         if job.paused {
             return true;
         }
+        if job.is_starting() {
+            self.not_started(id, None, now);
+        }
+        let now = now.elapsed;
+        let Some(job) = self.get_mut(id) else { return false };
         job.paused = true;
         job.let_go_of_block();
         let limits = job.rules.clone();

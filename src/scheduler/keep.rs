@@ -18,6 +18,7 @@ use super::begin::Starting;
 use super::carry::Keep;
 use super::entry::{Attempt, BlockedBy, Followed, Job, Live, State, Waiting};
 use super::lease::Lease;
+use super::part::{self, Parting};
 use super::plan::Plan;
 use super::step::{Moment, Step};
 use super::table::Table;
@@ -51,15 +52,15 @@ const MOST_UNWRITTEN: usize = 1000;
 pub(super) struct Keeping {
     /// Who writes.
     node: Arc<str>,
-    names: HashMap<Arc<str>, JobId>,
+    pub(super) names: HashMap<Arc<str>, JobId>,
     /// Jobs that are gone and whose last record is not written.
-    parting: Vec<Parting>,
+    pub(super) parting: Vec<Parting>,
     /// Jobs of which runs of an earlier process are to be taken as ended.
     pub(super) done: Vec<JobId>,
     /// Jobs that may differ from their record.
     touched: Vec<JobId>,
     /// Runs that are about to start, in their order.
-    starting: VecDeque<About>,
+    pub(super) starting: VecDeque<About>,
     /// How long they are likely to take together.
     gathered: Duration,
     /// What was sent to the store and is not answered.
@@ -136,27 +137,20 @@ impl Keeping {
 }
 
 /// A job as it was sent.
-struct Sent {
-    id: JobId,
-    record: JobRecord,
-    ended: Vec<RunRecord>,
-    hold: Duration,
-    /// What is kept of it, if it is gone.
-    parting: Option<Box<KeptJob>>,
+pub(super) struct Sent {
+    pub(super) id: JobId,
+    pub(super) record: JobRecord,
+    pub(super) ended: Vec<RunRecord>,
+    pub(super) hold: Duration,
+    pub(super) formerly: Option<Arc<str>>,
+    /// What is kept of it, if it is gone, and who followed it.
+    pub(super) parting: Option<(Box<KeptJob>, Vec<JobId>)>,
 }
 
-/// A job that is gone, as it is to be kept.
-pub(super) struct Parting {
-    id: JobId,
-    kept: Box<KeptJob>,
-    record: JobRecord,
-}
-
-impl Parting {
-    pub(super) fn has_ended(&mut self, attempt: &Attempt, end: RunEnd, at: i64, now: Now) {
-        self.kept.has_ended(attempt, end, at, now);
-        self.record.last_end = self.kept.last_end.map(from_nanos);
-        self.record.crashes = self.kept.crashes;
+impl Sent {
+    fn change(&self) -> JobChange {
+        let Sent { record, ended, hold, formerly, .. } = self;
+        JobChange { record: record.clone(), ended: ended.clone(), hold: *hold, formerly: formerly.clone() }
     }
 }
 
@@ -172,7 +166,9 @@ pub(super) struct KeptJob {
     /// Runs of an earlier process that were done, which nobody here knows of yet.
     pub(super) done: Vec<RunRecord>,
     last_run: u64,
-    last_end: Option<i64>,
+    /// The last number that may be on the disk.
+    sent_run: u64,
+    pub(super) last_end: Option<i64>,
     pub(super) crashes: u32,
     pub(super) touched: bool,
     pub(super) cut_off: CutOff,
@@ -201,6 +197,7 @@ impl KeptJob {
             ended: VecDeque::new(),
             done: Vec::new(),
             last_run: last.last_run,
+            sent_run: last.last_run,
             last_end: last.last_end.as_ref().map(to_nanos),
             crashes: last.crashes,
             touched: false,
@@ -209,7 +206,7 @@ impl KeptJob {
             claim: Arc::new(Claim::new(clock.clone())),
             renew_at: None,
             renews: false,
-            was_cut_off: false,
+            was_cut_off: last.crashes > 0,
             last,
         }
     }
@@ -217,6 +214,7 @@ impl KeptJob {
     /// Its record is another than was thought.
     pub(super) fn is_now(&mut self, record: JobRecord) {
         self.last_run = self.last_run.max(record.last_run);
+        self.sent_run = self.last_run;
         self.last_end = record.last_end.as_ref().map(to_nanos);
         self.crashes = record.crashes;
         self.formerly = Some(record.name.clone()).filter(|name| *name != self.name);
@@ -250,6 +248,13 @@ impl KeptJob {
         self.is_over(RunRecord { state: RunState::CutOff { started, at: from_nanos(now.wall) }, ..run.clone() });
     }
 
+    /// A run of an earlier process was cut off and was to be run again, which does not come to pass.
+    fn was_given_up(&mut self, waiting: &Waiting, now: Now) {
+        let state = RunState::Ended { started: None, at: from_nanos(now.wall), end: RunEnd::Stopped };
+        let run = waiting.record(&self.name, now);
+        self.is_over(RunRecord { state, ..run });
+    }
+
     fn number(&mut self) -> u64 {
         self.last_run += 1;
         self.last_run
@@ -265,14 +270,14 @@ impl KeptJob {
     /// whether it is.
     pub(super) fn not_begun(&mut self, facts: &RunFacts, is_new: bool) -> bool {
         self.was_cut_off |= facts.previous_was_cut_off;
-        let is_free = is_new && facts.number == self.last_run && facts.number > self.last.last_run;
+        let is_free = is_new && facts.number == self.last_run && facts.number > self.sent_run;
         self.last_run -= u64::from(is_free);
         is_free
     }
 
     /// A run is over, at an instant of the wall clock.
     pub(super) fn has_ended(&mut self, attempt: &Attempt, end: RunEnd, at: i64, now: Now) {
-        self.crashes = 0;
+        (self.crashes, self.was_cut_off) = (0, false);
         self.last_end = Some(at);
         let state = RunState::Ended { started: Some(from_nanos(attempt.started)), at: from_nanos(at), end };
         let error = attempt.error.as_deref().map(str::to_owned).filter(|_| end.is_failure());
@@ -288,8 +293,15 @@ impl KeptJob {
         self.ended.push_back(run);
     }
 
+    /// Its record is as it was sent.
+    pub(super) fn was_kept(&mut self, record: JobRecord) {
+        self.last = record;
+        self.formerly = None;
+    }
+
     /// What was sent was not written.
-    fn comes_back(&mut self, sent: Vec<RunRecord>) {
+    pub(super) fn comes_back(&mut self, sent: Vec<RunRecord>) {
+        self.sent_run = self.last.last_run;
         let room = MOST_UNWRITTEN.saturating_sub(self.ended.len());
         sent.into_iter().rev().take(room).for_each(|run| self.ended.push_front(run));
     }
@@ -431,23 +443,13 @@ impl<C> Table<C> {
         if together.is_empty() && parting.is_empty() {
             return None;
         }
-        let sent = |(id, change): &(JobId, JobChange)| Sent {
-            id: *id,
-            record: change.record.clone(),
-            ended: change.ended.clone(),
-            hold: change.hold,
-            parting: None,
+        let sent = |(id, change): (JobId, JobChange)| {
+            let JobChange { record, ended, hold, formerly } = change;
+            Sent { id, record, ended, hold, formerly, parting: None }
         };
-        let mut writing: Vec<Vec<Sent>> = together.iter().map(|change| change.iter().map(sent).collect()).collect();
-        let only = |change: Vec<(JobId, JobChange)>| Change { jobs: change.into_iter().map(|(_, change)| change).collect() };
-        let mut changes: Vec<Change> = together.into_iter().map(only).collect();
-        for Parting { id, mut kept, record } in parting {
-            let ended: Vec<RunRecord> = std::mem::take(&mut kept.ended).into();
-            let change =
-                JobChange { record: record.clone(), ended: ended.clone(), hold: Duration::ZERO, formerly: kept.formerly.clone() };
-            changes.push(Change { jobs: vec![change] });
-            writing.push(vec![Sent { id, record, ended, hold: Duration::ZERO, parting: Some(kept) }]);
-        }
+        let writing = together.into_iter().map(|change| change.into_iter().map(sent).collect()).collect();
+        let writing: Vec<Vec<Sent>> = parting.into_iter().fold(writing, part::joined);
+        let changes = writing.iter().map(|change| Change { jobs: change.iter().map(Sent::change).collect() }).collect();
         let keeping = self.keeping.as_mut()?;
         keeping.writing = Some(writing);
         keeping.written_in = polls;
@@ -509,7 +511,8 @@ impl<C> Table<C> {
     pub(super) fn take_answer(&mut self, now: Now) -> Vec<(JobId, Arc<str>)> {
         let mut outdated = Vec::new();
         let Some(keeping) = &mut self.keeping else { return outdated };
-        let Some((answer, writing)) = keeping.answer.take().zip(keeping.writing.take()) else { return outdated };
+        let Some(answer) = keeping.answer.take() else { return outdated };
+        let Some(writing) = keeping.writing.take() else { return outdated };
         let answers = match answer {
             Ok(answers) => answers,
             Err(error) => {
@@ -525,7 +528,15 @@ impl<C> Table<C> {
             match answer {
                 Kept::Yes => change.into_iter().for_each(|sent| self.was_kept(sent)),
                 Kept::No { .. } => {
-                    for Sent { id, ended, .. } in change {
+                    let alone = change.len() == 1;
+                    for Sent { id, record, ended, parting, .. } in change {
+                        if let Some((mut kept, _)) = parting {
+                            // What it was written with may be what is outdated.
+                            kept.comes_back(ended);
+                            let parting = Parting { id, kept, record, followers: Vec::new() };
+                            Some(parting).filter(|_| !alone).into_iter().for_each(|parting| self.part(parting));
+                            continue;
+                        }
                         self.not_started(id, None, now);
                         let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { continue };
                         kept.comes_back(ended);
@@ -544,13 +555,15 @@ impl<C> Table<C> {
         let Some(mut keeping) = self.keeping.take() else { return };
         keeping.starting.iter_mut().filter(|about| about.id == id).for_each(|about| about.granted = true);
         if let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) {
-            kept.last = record;
-            kept.formerly = None;
+            kept.was_kept(record);
             if let Some(lease) = &mut keeping.lease {
                 lease.was_kept(id, kept, hold);
             }
+            self.keeping = Some(keeping);
+            return;
         }
         self.keeping = Some(keeping);
+        self.was_kept_before(id, record);
     }
 
     /// What waits has no number yet, unless its record says so.
@@ -575,12 +588,15 @@ impl<C> Table<C> {
             self.tell(|_| Event::StoreFailed { error, again: Duration::from_nanos(wait.unsigned_abs()) });
         }
         for Sent { id, record, ended, parting, .. } in writing.into_iter().flatten() {
-            if let Some(mut kept) = parting {
+            if let Some((mut kept, followers)) = parting {
                 kept.comes_back(ended);
-                self.part(Parting { id, kept, record });
+                self.part(Parting { id, kept, record, followers });
                 continue;
             }
-            let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { continue };
+            let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else {
+                self.comes_back_to(id, ended);
+                continue;
+            };
             kept.comes_back(ended);
             self.touch(id);
             match self.without_store(id) {
@@ -615,38 +631,18 @@ impl<C> Table<C> {
         self.keeping.as_ref()?.names.get(name).copied()
     }
 
-    /// What is kept of a job of this name that is gone, if that is not written yet.
-    pub(super) fn parted(&mut self, name: &str) -> Option<(Box<KeptJob>, JobRecord)> {
-        let parting = &mut self.keeping.as_mut()?.parting;
-        let place = parting.iter().position(|parting| &*parting.kept.name == name)?;
-        let Parting { kept, record, .. } = parting.swap_remove(place);
-        Some((kept, record))
-    }
-
-    /// What is to be kept of a job that goes.
-    pub(super) fn parting(&mut self, job: &mut Job<C>, now: Now) -> Option<Parting> {
-        if let Some((keeping, name)) = self.keeping.as_mut().zip(job.name.as_ref()) {
-            keeping.names.remove(name);
-            keeping.starting.retain(|about| about.id != job.id);
-        }
-        let mut record = job.record(now)?;
-        let kept = job.kept.take()?;
-        record.open.clear();
-        record.last_end = kept.last_end.map(from_nanos);
-        Some(Parting { id: job.id, kept, record })
-    }
-
-    pub(super) fn part(&mut self, parting: Parting) {
-        if let Some(keeping) = &mut self.keeping {
-            keeping.parting.push(parting);
-        }
-        self.news += 1;
-    }
-
     /// What was about to start does not.
     pub(super) fn none_starts(&mut self, now: Now) {
         let about: Vec<JobId> = self.keeping.iter().flat_map(|keeping| &keeping.starting).map(|about| about.id).collect();
         about.into_iter().for_each(|id| self.not_started(id, None, now));
+    }
+
+    /// What waited to start does not. If it had started before, that counts, and is to be seen in the history.
+    pub(super) fn not_run_again(&mut self, id: JobId, waiting: &Waiting) {
+        let now = self.watch.last();
+        let Some(job) = self.get_mut(id).filter(|_| waiting.cut_off > 0) else { return };
+        job.runs_left = job.runs_left.map(|left| left.saturating_sub(1));
+        job.kept.iter_mut().for_each(|kept| kept.was_given_up(waiting, now));
     }
 
     /// What a job is to do while its store cannot be written.
@@ -683,8 +679,8 @@ impl<C> Table<C> {
 }
 
 /// A run that is about to start.
-struct About {
-    id: JobId,
+pub(super) struct About {
+    pub(super) id: JobId,
     serial: u64,
     granted: bool,
 }
@@ -718,15 +714,16 @@ impl<C> Job<C> {
         let differs = record != kept.last || !kept.ended.is_empty() || kept.renews;
         record.schedule = said.unwrap_or(record.schedule);
         let ended = if differs { std::mem::take(&mut kept.ended).into() } else { Vec::new() };
+        kept.sent_run = record.last_run;
         Some((JobChange { record, ended, hold: Duration::ZERO, formerly: kept.formerly.clone() }, differs))
     }
 
-    fn record(&self, now: Now) -> Option<JobRecord> {
+    pub(super) fn record(&self, now: Now) -> Option<JobRecord> {
         let kept = self.kept.as_deref()?;
         let wall = |elapsed: i64| from_nanos(elapsed.saturating_add(now.ahead()));
         let on_scale = |at: i64| from_nanos(self.plan.as_ref().map_or(at, |plan| plan.wall(at, now)));
         let text = self.plan.as_ref().filter(|plan| !plan.has_callbacks()).map(|plan| plan.schedule.to_string());
-        let waiting = self.waiting.iter().filter_map(|waiting| waiting.record(&kept.name, now));
+        let waiting = self.waiting.iter().map(|waiting| waiting.record(&kept.name, now));
         let mut open: Vec<RunRecord> = self.live.iter().map(|live| live.record(&kept.name, now)).chain(waiting).collect();
         open.sort_by_key(|run| run.number);
         Some(JobRecord {
@@ -764,9 +761,9 @@ impl Live {
 }
 
 impl Waiting {
-    fn record(&self, name: &Arc<str>, now: Now) -> Option<RunRecord> {
+    fn record(&self, name: &Arc<str>, now: Now) -> RunRecord {
         let from = from_nanos(self.ready.saturating_add(now.ahead()));
-        Some(RunRecord {
+        RunRecord {
             job: name.clone(),
             number: self.number,
             due: from_nanos(self.due.due),
@@ -780,7 +777,7 @@ impl Waiting {
             error: None,
             follows: follows(self.after.as_ref(), now),
             value: None,
-        })
+        }
     }
 }
 

@@ -315,6 +315,7 @@ impl<C> Table<C> {
         };
         if let Some(because) = drop {
             let gone = self.get_mut(id)?.waiting.pop_front()?;
+            self.not_run_again(id, &gone);
             self.dropped(id, gone.due.folded, gone.due.first, gone.due.due, because);
             self.after.followed.extend(gone.after);
             self.get_mut(id)?.let_go_of_block();

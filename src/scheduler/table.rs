@@ -10,8 +10,9 @@ use std::task::Waker;
 use super::awaited::Awaited;
 use super::away::Returned;
 use super::entry::{Attempt, Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
-use super::keep::{Keeping, Parting};
+use super::keep::Keeping;
 use super::limits::{Allows, LimitId, Limits, ROOM};
+use super::part::Parting;
 use super::plan::{Plan, Scale};
 use super::summary::Lateness;
 use crate::caught::{caught, drop_quietly};
@@ -760,7 +761,9 @@ impl<C> Table<C> {
         let Some(job) = self.get_mut(id) else { return };
         let (gone, left): (VecDeque<Waiting>, _) = std::mem::take(&mut job.waiting).into_iter().partition(goes);
         job.waiting = left;
-        for Waiting { due, by_hand, after, .. } in gone {
+        for waiting in gone {
+            self.not_run_again(id, &waiting);
+            let Waiting { due, by_hand, after, .. } = waiting;
             if !by_hand {
                 self.dropped(id, due.folded, due.first, due.due, because);
             }
@@ -772,6 +775,14 @@ impl<C> Table<C> {
     pub(super) fn stepped(&mut self, changes: Changes, now: Now) -> Vec<(JobId, Plan, i64, bool)> {
         let mut asked = Vec::new();
         self.awaited.iter_mut().for_each(|awaited| awaited.is_set(now));
+        // Records are by the wall clock, elapsed time is not: the next process has to know that no time has passed.
+        if self.keeping.is_some() {
+            let all: Vec<JobId> = self.all().map(|job| job.id).collect();
+            all.into_iter().for_each(|id| self.touch(id));
+        }
+        // What is to come is searched anew if the clock was set back, or shows a time of its own only now.
+        let was_wrong = is_wrong(Now { wall: now.wall.saturating_sub(changes.stepped), ..now });
+        let anew = changes.stepped < 0 || was_wrong;
         // Hours are looked at anew.
         let waits = |job: &&Job<C>| job.block.as_ref().is_some_and(|block| block.wall.is_some());
         let waiting: Vec<JobId> = self.all().filter(waits).map(|job| job.id).collect();
@@ -791,7 +802,7 @@ impl<C> Table<C> {
                 job.last_due = job.last_due.map(|due| due.saturating_add(changes.stepped));
                 let from = job.searched.saturating_add(changes.stepped);
                 asked.push((job.id, plan.clone(), from, false));
-            } else if changes.stepped < 0 && job.next.is_some_and(|next| next > now.wall) {
+            } else if anew && job.next.is_some_and(|next| next > now.wall) {
                 let wrong_before = |at: i64| is_wrong_before(at, now);
                 if wrong_before(plan.registered) {
                     plan.restarted(now.wall);
@@ -868,7 +879,13 @@ fn lines(limit: LimitId, rules: Option<&Rules>) -> impl Iterator<Item = LimitId>
 
 /// Whether a clock that has shown an instant was wrong then, since it shows one so much earlier now.
 pub(super) fn is_wrong_before(at: i64, now: Now) -> bool {
-    at.saturating_sub(now.wall) > WRONG_BEFORE
+    at.saturating_sub(now.wall) > WRONG_BEFORE && !is_wrong(now)
+}
+
+/// Whether the clock shows an instant before there was this library: that of a board without a battery, which is yet to be set.
+pub(super) fn is_wrong(now: Now) -> bool {
+    const YEAR_2020: i64 = 1_577_836_800 * 1_000_000_000;
+    now.wall < YEAR_2020
 }
 
 pub(super) fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
