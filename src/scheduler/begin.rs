@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::entry::{Attempt, BlockedBy, Body, Followed, Live, State, Waiting};
 use super::keep::Gathering;
 use super::limits::ROOM;
-use super::plan::Scale;
+use super::plan::{Plan, Scale};
 use super::step::{Call, HandOver, Moment, Step};
-use super::table::{AFTER_ALL_JOBS, Errand, Table, is_wrong_before};
+use super::table::{AFTER_ALL_JOBS, Errand, Table};
 use crate::clock::Now;
 use crate::event::{Event, Failure};
 use crate::id::JobId;
@@ -312,8 +312,9 @@ impl<C> Table<C> {
         match origin {
             Origin::Occurrence { due, last_due, edition } => {
                 // If the clock was set back so far meanwhile that it was wrong before, its schedule goes on from there.
-                let wrong_before = job.scale() == Scale::Wall && is_wrong_before(due, now);
-                if edition == job.edition && !wrong_before {
+                let calendar = |plan: &Plan| plan.scale == Scale::Wall && !plan.schedule.has_elapsed_part();
+                let went_back = job.plan.as_ref().is_some_and(calendar) && job.searched < due;
+                if edition == job.edition && !went_back {
                     job.last_due = last_due;
                     job.next = Some(due);
                     job.searched = due.saturating_sub(1);
