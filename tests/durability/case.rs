@@ -193,7 +193,7 @@ impl<'a> Case<'a> {
             }
             What::Over => {
                 self.pending.clear();
-                self.eras.iter_mut().for_each(|era| era.items.retain(|item| item.kept));
+                self.eras.iter_mut().for_each(Era::forget);
                 // Whether it took the word with it is not known.
                 self.flag = self.flag.filter(|_| self.unkept.is_empty());
                 for unkept in std::mem::take(&mut self.unkept) {

@@ -52,6 +52,12 @@ impl Era {
         Era { rule, begin, no_later, least, set_back: false, born, items, resumed, runs: 0, registration, by_hand: false }
     }
 
+    /// What is not kept is not known to the next process, nor then where its occurrences lie.
+    pub fn forget(&mut self) {
+        self.items.retain(|item| item.kept);
+        self.begin = self.begin.filter(|_| self.no_later == i64::MAX || !self.items.is_empty());
+    }
+
     /// After the clock was set back, where its occurrences lie is known by the first.
     pub fn settle(&mut self, first: i64) -> Verdict {
         if self.begin.is_none() {

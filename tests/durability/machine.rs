@@ -387,8 +387,9 @@ impl Machine {
         }
         let healthy = !self.world().full && self.world().unanswered.is_empty();
         let _ = scheduler.run_pending();
+        let rests = scheduler.idle() != Some(Duration::ZERO);
         let mut world = self.shared.lock();
-        if healthy && world.unanswered.is_empty() && !world.failing {
+        if healthy && rests && world.unanswered.is_empty() && !world.failing {
             world.note(0, What::Written);
         }
         drop(world);
