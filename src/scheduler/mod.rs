@@ -1,7 +1,8 @@
 //! The host's side: it joins clock, queue and jobs.
 //!
 //! A [`Scheduler`] is a handle on shared state. What its lock guards is pure bookkeeping: [`table`] holds the jobs ([`entry`],
-//! [`plan`]) and their limits ([`limits`]), [`step`] finds what is to be done next, [`ending`] takes in how runs end. [`poll`]
+//! [`plan`]) and their limits ([`limits`]), [`step`] finds what is to be done next, by the gates ([`gate`]), [`begin`] and
+//! [`ending`] keep account of how runs begin and end, [`keep`] of what is written to a store. [`poll`]
 //! does it with the lock free, [`away`] in the background. [`register`] and [`follow`] are how jobs come in, with their
 //! [`options`]; [`wait`] is rest and end, [`observe`] what is told and [`why`] what is asked.
 

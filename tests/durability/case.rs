@@ -489,7 +489,11 @@ impl<'a> Case<'a> {
     /// What was about to start was not begun after all: its occurrences are to be accounted for otherwise.
     fn withdraw(&mut self, record: &JobRecord, ended: &[RunRecord]) {
         for run in std::mem::take(&mut self.open) {
-            let number = run.number;
+            let (number, attempt) = (run.number, run.attempt);
+            let earlier = record.open.iter().any(|run| run.number == number && run.attempt < attempt);
+            if earlier && !self.attempts.contains_key(&(number, attempt)) {
+                self.kept_attempts.remove(&(number, attempt));
+            }
             let goes_on = record.open.iter().chain(ended).any(|run| run.number == number);
             let began = self.attempts.range((number, 0)..=(number, u32::MAX)).next().is_some();
             if goes_on || began || self.runs.get(&number).is_some_and(|run| run.given_up) {
