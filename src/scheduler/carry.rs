@@ -159,13 +159,13 @@ impl<C> Job<C> {
             plan.registered = plan.registered.saturating_sub(by);
             self.searched = self.searched.saturating_sub(by);
             self.missed_until = self.missed_until.saturating_sub(by);
-            reanchored = is_wrong_before(latest.saturating_add(ahead), now);
-        } else if plan.scale == Scale::Wall && is_wrong_before(latest, now) {
+            reanchored = is_wrong_before(latest.saturating_add(ahead), true, now);
+        } else if plan.scale == Scale::Wall && is_wrong_before(latest, true, now) {
             reanchored = true;
             self.last_due = None;
             self.missed_until = i64::MIN;
             self.searched = here;
-            if is_wrong_before(plan.registered, now) {
+            if is_wrong_before(plan.registered, true, now) {
                 plan.restarted(here);
             }
         }

@@ -695,7 +695,8 @@ impl<C: 'static> Control for Shared<C> {
             if let Some(kept) = job.kept.as_deref_mut() {
                 kept.crashes = 0;
             }
-            Ok(job.plan.clone().map(|plan| (plan, job.last_due, job.searched, job.edition)))
+            let searched = job.kept.as_ref().map(|_| job.searched);
+            Ok(job.plan.clone().map(|plan| (plan, job.last_due, searched, job.edition)))
         });
         let plan = match resumed {
             Ok(plan) => plan,
@@ -703,10 +704,10 @@ impl<C: 'static> Control for Shared<C> {
         };
         let next = plan.map(|(plan, last_due, searched, edition)| {
             // What was run is not run again, also when the wall clock was set back.
-            let last_due = last_due.filter(|last| plan.scale == Scale::Wall && !table::is_wrong_before(*last, now));
-            let from = plan.on_scale(now).max(last_due.unwrap_or(i64::MIN));
-            let is_wrong = plan.scale == Scale::Wall && table::is_wrong(now);
-            let from = if is_wrong { from.max(searched) } else { from };
+            let wrong_before = |last: i64| table::is_wrong_before(last, searched.is_some(), now);
+            let last_due = last_due.filter(|last| plan.scale == Scale::Wall && !wrong_before(*last));
+            let searched = searched.filter(|_| plan.scale == Scale::Wall && table::is_wrong(now));
+            let from = plan.on_scale(now).max(last_due.unwrap_or(i64::MIN)).max(searched.unwrap_or(i64::MIN));
             // A schedule of the user's own that panics ends here; its job says so when it is next asked.
             let next = caught(|| plan.next(from)).unwrap_or(None);
             drop_quietly(plan);

@@ -780,9 +780,8 @@ impl<C> Table<C> {
             let all: Vec<JobId> = self.all().map(|job| job.id).collect();
             all.into_iter().for_each(|id| self.touch(id));
         }
-        // What is to come is searched anew if the clock was set back, or shows a time of its own only now.
+        // What is to come is searched anew if the clock was set back, or can be believed only now.
         let was_wrong = is_wrong(Now { wall: now.wall.saturating_sub(changes.stepped), ..now });
-        let anew = changes.stepped < 0 || was_wrong;
         // Hours are looked at anew.
         let waits = |job: &&Job<C>| job.block.as_ref().is_some_and(|block| block.wall.is_some());
         let waiting: Vec<JobId> = self.all().filter(waits).map(|job| job.id).collect();
@@ -791,6 +790,7 @@ impl<C> Table<C> {
             self.requeue(id);
         }
         for job in self.all_mut() {
+            let is_kept = job.kept.is_some();
             let Some(plan) = &mut job.plan else { continue };
             if plan.scale == Scale::Elapsed {
                 continue;
@@ -802,8 +802,8 @@ impl<C> Table<C> {
                 job.last_due = job.last_due.map(|due| due.saturating_add(changes.stepped));
                 let from = job.searched.saturating_add(changes.stepped);
                 asked.push((job.id, plan.clone(), from, false));
-            } else if anew && job.next.is_some_and(|next| next > now.wall) {
-                let wrong_before = |at: i64| is_wrong_before(at, now);
+            } else if (changes.stepped < 0 || is_kept && was_wrong) && job.next.is_some_and(|next| next > now.wall) {
+                let wrong_before = |at: i64| is_wrong_before(at, is_kept, now);
                 if wrong_before(plan.registered) {
                     plan.restarted(now.wall);
                 }
@@ -877,9 +877,10 @@ fn lines(limit: LimitId, rules: Option<&Rules>) -> impl Iterator<Item = LimitId>
     room.into_iter().chain(named.iter().copied())
 }
 
-/// Whether a clock that has shown an instant was wrong then, since it shows one so much earlier now.
-pub(super) fn is_wrong_before(at: i64, now: Now) -> bool {
-    at.saturating_sub(now.wall) > WRONG_BEFORE && !is_wrong(now)
+/// Whether a clock that has shown an instant was wrong then, since it shows one so much earlier now. What is on record is believed
+/// rather than a clock that is to be set yet.
+pub(super) fn is_wrong_before(at: i64, is_kept: bool, now: Now) -> bool {
+    at.saturating_sub(now.wall) > WRONG_BEFORE && !(is_kept && is_wrong(now))
 }
 
 /// Whether the clock shows an instant before there was this library: that of a board without a battery, which is yet to be set.
