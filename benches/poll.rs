@@ -1,8 +1,9 @@
 //! What a store costs a host: polls of a scheduler whose named jobs are kept, beside bare rusqlite that writes the same rows in
 //! one transaction, in the same run.
 //!
-//! `cargo bench --bench poll`; with `-- due 100` for that many jobs only, with `-- million` also how a file grows over a million runs of which the last few are kept; with
-//! `-- idle with 100000` (or `without`) nothing but so many idle polls, for tools that count instructions.
+//! `cargo bench --bench poll`; with `-- due 100` for that many jobs only, with `-- million` also how a file grows over a million
+//! runs of which the last few are kept; with `-- idle with 100000` (or `without`) nothing but so many idle polls, for tools that
+//! count instructions.
 
 mod floor;
 

@@ -282,8 +282,9 @@ impl<C: 'static> SchedulerBuilder<C> {
     /// ([`RunView::still_mine`](crate::RunView::still_mine)) and hand on a [`Fence`](crate::Fence).
     ///
     /// So the lease is longer than any run on the polling thread, and than the host's longest pause between polls: 30 s, say. The
-    /// longer, the later a dead process's jobs are taken over, be it by its own successor. Without a lease a store is for one
-    /// process at a time, which takes up at once what the one before it left.
+    /// longer, the later a dead process's jobs are taken over, be it by its own successor. While the store cannot be written
+    /// nothing can be claimed: say [`without_store(Hold)`](Self::without_store), or jobs that run at least once run in each process
+    /// then. Without a lease a store is for one process at a time, which takes up at once what the one before it left.
     pub fn lease(mut self, length: Duration) -> Self {
         self.lease = Some(length);
         self
