@@ -589,6 +589,41 @@ fn an_answer_serves_for_its_own_poll() {
 }
 
 #[test]
+fn a_condition_that_held_while_a_limit_did_not_is_asked_again() {
+    let world = World::new();
+    let flag = Arc::new(AtomicBool::new(true));
+    let asked = flag.clone();
+    world.scheduler.every(1).hour().mutex("db").background().do_(world.note_once("other")).unwrap();
+    let job = world.scheduler.every(1).hour().mutex("db").when(move || asked.load(Ordering::Relaxed));
+    let job = job.do_(world.noting("ran")).unwrap();
+    assert_eq!(world.after(HOUR), "", "the other holds the limit");
+    assert!(matches!(world.scheduler.why(&job), Why::Blocked(Blocked::Limit { .. })));
+    flag.store(false, Ordering::Relaxed);
+    world.held.run_all();
+    assert_eq!(world.polled(), "other");
+    assert_eq!(world.scheduler.why(&job), Why::Blocked(Blocked::Condition));
+    flag.store(true, Ordering::Relaxed);
+    assert_eq!(world.after(SECOND), "ran");
+}
+
+#[test]
+fn a_condition_that_pauses_all_is_asked_again_once_all_goes_on() {
+    let world = World::new();
+    let flag = Arc::new(AtomicBool::new(true));
+    let (asked, scheduler) = (flag.clone(), world.scheduler.downgrade());
+    let condition = move || {
+        let holds = asked.load(Ordering::Relaxed);
+        scheduler.upgrade().filter(|_| holds).iter().for_each(|scheduler| scheduler.pause());
+        holds
+    };
+    world.scheduler.every(1).hour().when(condition).do_(world.noting("ran")).unwrap();
+    assert_eq!(world.after(HOUR), "");
+    flag.store(false, Ordering::Relaxed);
+    world.scheduler.resume();
+    assert_eq!(world.polled(), "");
+}
+
+#[test]
 fn no_number_holds_up_a_poll() {
     let world = World::new();
     let all = punctual::Missed::RunAll { most: 100_000_000 };
