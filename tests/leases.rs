@@ -96,10 +96,18 @@ struct Pair {
 
 impl Pair {
     fn new() -> Pair {
+        Pair::with(None)
+    }
+
+    fn with(without: Option<WithoutStore>) -> Pair {
         let clock = ManualClock::new("2026-03-01T12:00:00Z".parse().unwrap());
         let store = MemoryStore::new(clock.clone());
-        let (one, other) = (Process::start(&clock, &store, None), Process::start(&clock, &store, None));
+        let (one, other) = (Process::start(&clock, &store, without), Process::start(&clock, &store, without));
         Pair { clock, store, noted: Arc::default(), one, other }
+    }
+
+    fn both(&self, each: impl Fn(&Process)) {
+        [&self.one, &self.other].into_iter().for_each(each);
     }
 
     fn note(&self, who: &'static str) -> impl Fn(&RunView) + Send + Sync + use<> {
@@ -550,20 +558,36 @@ fn a_store_that_is_busy_for_a_moment_is_no_failure() {
     pair.clock.advance(Duration::from_millis(100));
     pair.one.settle();
     assert_eq!(pair.noted(), ["one: tick 12:00:10 #1 attempt 1"]);
-    // For long it is one: then the job goes by its own choice.
-    pair.clock.advance(10 * SECOND);
-    pair.one.busy.store(true, Ordering::Relaxed);
-    for _ in 0..100 {
-        pair.poll_and_rest();
-    }
-    assert!(!pair.one.told().is_empty());
-    assert!(pair.noted().contains(&"one: tick 12:00:20 #2 attempt 1".to_owned()));
 }
 
-impl Pair {
-    fn poll_and_rest(&self) {
-        let wait = self.one.scheduler.run_pending().idle(60 * SECOND);
-        self.clock.advance(wait.max(Duration::from_millis(1)));
+#[test]
+fn while_nothing_can_be_claimed_for_long_jobs_wait_unless_it_is_said_otherwise() {
+    for without in [None, Some(WithoutStore::Hold), Some(WithoutStore::Run)] {
+        let pair = Pair::with(without);
+        for (process, who) in [(&pair.one, "one"), (&pair.other, "other")] {
+            let note = pair.note(who);
+            process.scheduler.every(10).seconds().named("tick").at_least_once().do_with(move |run| note(run)).unwrap();
+            process.poll();
+        }
+        pair.clock.advance(10 * SECOND);
+        pair.both(|process| process.busy.store(true, Ordering::Relaxed));
+        for _ in 0..100 {
+            pair.both(Process::poll);
+            pair.clock.advance(Duration::from_millis(100));
+        }
+        pair.both(|process| assert!(!process.told().is_empty(), "{without:?}"));
+        let runs = match without {
+            Some(WithoutStore::Run) => 2,
+            _ => 0,
+        };
+        let first = |line: &String| line.ends_with("tick 12:00:10 #1 attempt 1");
+        assert_eq!(pair.noted().into_iter().filter(first).count(), runs, "{without:?}");
+        pair.both(|process| process.busy.store(false, Ordering::Relaxed));
+        pair.clock.advance(60 * SECOND);
+        (0..3).for_each(|_| pair.both(Process::settle));
+        if runs == 0 {
+            assert_eq!(pair.noted(), ["one: tick 12:01:20 #1 attempt 1"], "{without:?}");
+        }
     }
 }
 
@@ -642,8 +666,7 @@ impl Cluster {
 
     /// A process more; its number.
     fn start(&mut self) -> usize {
-        // What runs without its store may run twice.
-        let process = Process::start(&self.clock, &self.store, Some(WithoutStore::Hold));
+        let process = Process::start(&self.clock, &self.store, None);
         let number = {
             let mut nodes = self.nodes.lock().unwrap();
             nodes.push(process.clone());

@@ -645,11 +645,12 @@ impl<C> Table<C> {
         job.kept.iter_mut().for_each(|kept| kept.was_given_up(waiting, now));
     }
 
-    /// What a job is to do while its store cannot be written.
+    /// What a job is to do while its store cannot be written. What others might run too waits, unless it was said otherwise.
     pub(super) fn without_store(&self, id: JobId) -> WithoutStore {
+        let Some(keeping) = &self.keeping else { return WithoutStore::Run };
         let cut_off = self.get(id).and_then(|job| job.kept.as_ref()).map(|kept| kept.cut_off);
-        let usual = if cut_off == Some(CutOff::RunAgain) { WithoutStore::Run } else { WithoutStore::Hold };
-        self.keeping.as_ref().and_then(|keeping| keeping.without).unwrap_or(usual)
+        let runs = keeping.lease.is_none() && cut_off == Some(CutOff::RunAgain);
+        keeping.without.unwrap_or(if runs { WithoutStore::Run } else { WithoutStore::Hold })
     }
 
     /// A job's runs that were about to start do not: all is as before, and it waits.

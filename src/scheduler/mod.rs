@@ -265,7 +265,8 @@ impl<C: 'static> SchedulerBuilder<C> {
     }
 
     /// What kept jobs do while the store cannot be written. Unless given, those that run at most once wait
-    /// ([`WithoutStore::Hold`]) and those that run at least once run.
+    /// ([`WithoutStore::Hold`]) and those that run at least once run; with a [`lease`](Self::lease) all wait, since another
+    /// process might run them too.
     pub fn without_store(mut self, then: WithoutStore) -> Self {
         self.without_store = Some(then);
         self
@@ -283,8 +284,8 @@ impl<C: 'static> SchedulerBuilder<C> {
     ///
     /// So the lease is longer than any run on the polling thread, and than the host's longest pause between polls: 30 s, say. The
     /// longer, the later a dead process's jobs are taken over, be it by its own successor. While the store cannot be written
-    /// nothing can be claimed: say [`without_store(Hold)`](Self::without_store), or jobs that run at least once run in each process
-    /// then. Without a lease a store is for one process at a time, which takes up at once what the one before it left.
+    /// nothing can be claimed, and kept jobs wait; with [`without_store(Run)`](Self::without_store) they run in each process then.
+    /// Without a lease a store is for one process at a time, which takes up at once what the one before it left.
     pub fn lease(mut self, length: Duration) -> Self {
         self.lease = Some(length);
         self
