@@ -114,8 +114,13 @@ impl Keeping {
         self.touched.is_empty() && self.parting.is_empty()
     }
 
-    fn renews_at(&self) -> Option<i64> {
-        self.lease.as_ref().and_then(Lease::renews_at)
+    /// From when on there is something to write that may be written, in elapsed time.
+    fn writes_at(&self) -> Option<i64> {
+        if self.writing.is_some() {
+            return None;
+        }
+        let wanted = if self.is_settled() { self.lease.as_ref().and_then(Lease::renews_at)? } else { i64::MIN };
+        Some(self.again.as_ref().map_or(wanted, |again| wanted.max(again.at)))
     }
 
     /// How it goes on after a write that failed now. That another process writes at the moment is no failure until it has done
@@ -325,24 +330,15 @@ impl<C> Table<C> {
         }
     }
 
-    /// Whether a poll has something to write, or was let go on with.
-    pub(super) fn wants_poll(&self, now: Now) -> bool {
-        let Some(keeping) = self.keeping.as_ref().filter(|_| self.awaited.is_none()) else { return false };
-        let may_write = keeping.writing.is_none() && keeping.again.as_ref().is_none_or(|again| again.at <= now.elapsed);
-        let renews = keeping.renews_at().is_some_and(|at| at <= now.elapsed);
-        let starts = keeping.starting.iter().any(|starting| starting.granted) && !self.rests();
-        keeping.answer.is_some() || !keeping.done.is_empty() || starts || may_write && (renews || !keeping.is_settled())
-    }
-
-    /// When something is written though nothing has happened, in elapsed time: after a write that failed, or to prolong a hold.
-    pub(super) fn writes_again(&self) -> Option<i64> {
-        let keeping = self.keeping.as_ref().filter(|keeping| keeping.writing.is_none())?;
-        let renews = keeping.renews_at();
-        match &keeping.again {
-            Some(again) if keeping.is_settled() => renews.map(|renews| renews.max(again.at)),
-            Some(again) => Some(again.at),
-            None => renews,
+    /// How long until a poll is needed for the store's sake: to write, to take in what was answered, or to prolong a hold; zero or
+    /// less if one is needed now.
+    pub(super) fn until_written(&self, now: Now) -> Option<i64> {
+        let keeping = self.keeping.as_deref().filter(|_| self.awaited.is_none())?;
+        let starts = || keeping.starting.iter().any(|starting| starting.granted) && !self.rests();
+        if keeping.answer.is_some() || !keeping.done.is_empty() || starts() {
+            return Some(0);
         }
+        keeping.writes_at().map(|at| at.saturating_sub(now.elapsed))
     }
 
     /// When what is about to be written is sent, by the clock of claims.

@@ -442,11 +442,9 @@ impl<C> Shared<C> {
         let (monotonic, wall) = (self.clock.monotonic(), self.clock.wall());
         let mut table = self.table.lock();
         let Look::At(now, _) = table.watch.look(monotonic, wall, None) else { return None };
-        if !table.is_quiet(now) {
-            return None;
-        }
+        let idle = table.quiet(now)?;
         table.polled = now.elapsed;
-        Some((table.idle(now), table.placed()))
+        Some((idle, table.placed()))
     }
 
     /// Looks at the clock. If the wall clock was set, the jobs that follow it are asked anew.

@@ -590,11 +590,10 @@ impl<C> Table<C> {
 
     /// How long until there is something to do, in nanoseconds; negative if it is overdue. `None` while none is to start.
     pub(super) fn idle(&self, now: Now) -> Option<i64> {
-        if !self.returned.is_empty() || self.wants_poll(now) {
+        if !self.returned.is_empty() {
             return Some(0);
         }
-        let writes = self.writes_again().map(|at| at.saturating_sub(now.elapsed));
-        earlier(self.until_due(now), writes)
+        earlier(self.until_due(now), self.until_written(now))
     }
 
     /// How long until a job is due, or was negative; `None` while none is to start.
@@ -624,16 +623,25 @@ impl<C> Table<C> {
         self.all().filter_map(|job| job.next_run(now)).min()
     }
 
-    /// Whether a poll has nothing to do.
-    pub(super) fn is_quiet(&self, now: Now) -> bool {
-        let due = || {
-            if let Some(awaited) = &self.awaited {
-                return awaited.asks_at <= now.elapsed;
-            }
-            self.elapsed.first().is_some_and(|(rank, _)| rank.due <= now.elapsed)
-                || self.wall.first().is_some_and(|(rank, _)| rank.due <= now.wall)
-        };
-        self.returned.is_empty() && !self.wants_poll(now) && (self.paused || self.closed || !due())
+    /// How long until the host is needed, as [`idle`](Self::idle) says, if a poll has nothing to do.
+    pub(super) fn quiet(&self, now: Now) -> Option<Option<i64>> {
+        let until_written = self.until_written(now);
+        if !self.returned.is_empty() || until_written.is_some_and(|left| left <= 0) || self.has_due(now) {
+            return None;
+        }
+        Some(earlier(self.until_due(now), until_written))
+    }
+
+    /// Whether a job is to be looked at, whatever its slack.
+    fn has_due(&self, now: Now) -> bool {
+        if self.paused || self.closed {
+            return false;
+        }
+        if let Some(awaited) = &self.awaited {
+            return awaited.asks_at <= now.elapsed;
+        }
+        self.elapsed.first().is_some_and(|(rank, _)| rank.due <= now.elapsed)
+            || self.wall.first().is_some_and(|(rank, _)| rank.due <= now.wall)
     }
 
     /// Whether nothing starts for now.
