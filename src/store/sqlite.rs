@@ -16,6 +16,7 @@ mod fault;
 mod file;
 mod holds;
 mod mark;
+mod remembered;
 mod rows;
 mod schema;
 mod verify;
@@ -40,6 +41,7 @@ use fault::Fault;
 use file::{Identity, Place};
 use holds::Holds;
 use mark::{Found, MarkFile};
+use remembered::Remembered;
 use schema::{MIGRATIONS, Meta};
 use verify::Depth;
 
@@ -128,6 +130,7 @@ struct Opened {
 struct Writer {
     connection: Connection,
     mark: MarkFile,
+    last: Option<Remembered>,
 }
 
 /// How a store is opened.
@@ -369,10 +372,9 @@ impl std::fmt::Debug for SqliteStore {
 
 impl Store for SqliteStore {
     fn load(&self, name: &str) -> Result<Option<JobRecord>, StoreError> {
-        let now = self.0.holds.now();
         self.0.read(|connection| {
             change::find(connection, name, |columns, row| {
-                let mut record = rows::read_record(columns, now)?;
+                let mut record = rows::read_record(columns, &self.0.holds)?;
                 record.open = verify::open_runs(connection, &record.name, &row)?;
                 Ok(record)
             })
@@ -396,16 +398,17 @@ impl Store for SqliteStore {
     }
 
     fn prune(&self, keep: &Keep, most: usize) -> Result<usize, StoreError> {
-        self.0.commit(|connection, meta| {
-            let count = change::prune(connection, meta, keep, most)?;
+        self.0.commit(|connection, last| {
+            last.forget_jobs();
+            let count = change::prune(connection, &mut last.meta, keep, most)?;
             Ok((count, count > 0))
         })
     }
 
     fn purge(&self, name: &str) -> Result<bool, StoreError> {
-        let now = self.0.holds.now();
-        self.0.commit(|connection, meta| {
-            let known = change::purge(connection, meta, name, now)?;
+        self.0.commit(|connection, last| {
+            last.forget_jobs();
+            let known = change::purge(connection, &mut last.meta, name, &self.0.holds)?;
             Ok((known, known))
         })
     }
@@ -416,39 +419,40 @@ impl Opened {
         if batch.changes.is_empty() {
             return Ok(Vec::new());
         }
-        let now = self.holds.now();
-        self.commit(|connection, meta| {
-            let beyond = self.bounds.at(self.holds.wall());
-            let writing = Writing { connection, node: &batch.node, now, beyond };
+        self.commit(|connection, last| {
+            let writing = Writing::new(connection, &batch.node, &self.holds, self.bounds);
             let kept: Vec<Kept> =
-                batch.changes.iter().map(|change| writing.change(meta, change)).collect::<Result<_, Fault>>()?;
+                batch.changes.iter().map(|change| writing.change(last, change)).collect::<Result<_, Fault>>()?;
             let any = kept.contains(&Kept::Yes);
             Ok((kept, any))
         })
     }
 
     /// Does work in one transaction, which is kept if the work says that it wrote something.
-    fn commit<T>(&self, work: impl FnOnce(&Connection, &mut Meta) -> Result<(T, bool), Fault>) -> Result<T, StoreError> {
+    fn commit<T>(&self, work: impl FnOnce(&Connection, &mut Remembered) -> Result<(T, bool), Fault>) -> Result<T, StoreError> {
         let mut writer = self.writer.lock();
-        let Writer { connection, mark } = &mut *writer;
+        let Writer { connection, mark, last } = &mut *writer;
         self.same_files()?;
+        let before = last.take();
         let committed = transact(connection, "BEGIN IMMEDIATE", || {
-            let mut meta = Meta::read(connection)?;
-            let (answer, wrote) = work(connection, &mut meta)?;
+            let mut last = Remembered::or_read(before, connection)?;
+            let (answer, wrote) = work(connection, &mut last)?;
             if wrote {
+                let meta = &mut last.meta;
                 meta.generation += 1;
                 if self.durability == Durability::Power {
                     meta.synced = meta.generation;
                 }
                 meta.write(connection)?;
             }
-            Ok((answer, wrote.then_some(meta)))
+            Ok((answer, wrote, last))
         });
-        let (answer, meta) = committed.map_err(|fault| fault.of(&self.place.said))?;
-        if let Some(meta) = meta {
+        let (answer, wrote, now) = committed.map_err(|fault| fault.of(&self.place.said))?;
+        if wrote {
             // What is written is written; a mark that is behind only notices less.
-            let _ = mark.write(&meta.mark());
+            let _ = mark.write(&now.meta.mark());
         }
+        *last = Some(now);
         Ok(answer)
     }
 
@@ -628,7 +632,7 @@ impl Opening<'_> {
             file::sync_folder(&self.place.file);
         }
         let mark = MarkFile::open(&self.place.mark, &found, &meta.mark()).map_err(|error| fault::of_io(&error, said))?;
-        Ok((Writer { connection: writer, mark }, reader, files, lost))
+        Ok((Writer { connection: writer, mark, last: None }, reader, files, lost))
     }
 
     fn connect(&self, found: &Found) -> Result<(Connection, Connection, Meta, u64), Fault> {

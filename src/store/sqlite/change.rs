@@ -1,11 +1,13 @@
 //! What is written, within a transaction that is open: changes, what is forgotten, and that a run is done.
 //!
-//! Each function keeps the counts and sums of [`Meta`] in step with the rows that it writes.
+//! Each function keeps the counts and sums of [`Meta`] in step with the rows that it writes; a job's row that was written here and
+//! by nobody else since is [remembered](Remembered) rather than read.
 //!
 //! A run that a transaction of the host's says is done is marked so in its job's row, and stays open until its scheduler writes
 //! how it ended. The job's version stays what it was, since that scheduler knows no other. So whoever read the job before the
 //! mark, to take it over, could write that the run is to run again: that is refused as if the version were another one.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +16,8 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, Row};
 
 use super::fault::Fault;
-use super::holds::Time;
+use super::holds::{Holds, Time};
+use super::remembered::Remembered;
 use super::rows::{
     JOB_COLUMNS, JOBS, JobRow, KEPT, OPEN, Open, RUNS, checksum, execute, follows_text, holder, open_text, parameter, read_run,
     run_columns, writer,
@@ -25,13 +28,15 @@ use crate::schedule::{from_nanos, length, to_nanos};
 use crate::store::{Change, JobChange, Keep, Kept, RunRecord, RunState, StoreError};
 
 /// Who writes, when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Writing<'a> {
     pub(super) connection: &'a Connection,
     pub(super) node: &'a Arc<str>,
-    pub(super) now: Time<'a>,
+    holds: &'a Holds,
+    /// By the clock of holds, read once there is a hold: that may be slow.
+    now: OnceCell<Time<'a>>,
     /// Which runs are forgotten on the way.
-    pub(super) beyond: TooMuch,
+    beyond: TooMuch,
 }
 
 /// How much history is kept of each job.
@@ -49,8 +54,8 @@ pub(super) struct TooMuch {
 }
 
 impl Bounds {
-    pub(super) fn at(&self, wall: i64) -> TooMuch {
-        let since = self.age.map(|age| wall.saturating_sub(length(age)));
+    fn at(&self, wall: impl FnOnce() -> i64) -> TooMuch {
+        let since = self.age.map(|age| wall().saturating_sub(length(age)));
         TooMuch { last: self.last.map(parameter), since }
     }
 }
@@ -90,41 +95,53 @@ pub(super) fn find<T>(
     read(row, JobRow::read(row)?).map(Some)
 }
 
-impl Writing<'_> {
+impl<'a> Writing<'a> {
+    pub(super) fn new(connection: &'a Connection, node: &'a Arc<str>, holds: &'a Holds, bounds: Bounds) -> Self {
+        Writing { connection, node, holds, now: OnceCell::new(), beyond: bounds.at(|| holds.wall()) }
+    }
+
+    fn now(&self) -> Time<'a> {
+        *self.now.get_or_init(|| self.holds.now())
+    }
+
     /// Writes a change whole, or not at all.
-    pub(super) fn change(&self, meta: &mut Meta, change: &Change) -> Result<Kept, Fault> {
-        let mut last = None;
+    pub(super) fn change(&self, last: &mut Remembered, change: &Change) -> Result<Kept, Fault> {
+        let mut known = None;
         for job in &change.jobs {
-            last = self.known(job)?;
-            if !self.may_write(job, last.as_ref())? {
+            known = self.known(last, job)?;
+            if !self.may_write(job, known.as_ref())? {
                 return Ok(Kept::No { job: job.record.name.clone() });
             }
         }
         if let [job] = &change.jobs[..] {
-            self.job(meta, job, last)?;
+            self.job(last, job, known)?;
             return Ok(Kept::Yes);
         }
         for job in &change.jobs {
             // Looked for anew, in case that a change names a job twice.
-            let known = match self.known(job)? {
+            let known = match self.known(last, job)? {
                 None => self.find(&job.record.name)?,
                 known => known,
             };
-            self.job(meta, job, known)?;
+            self.job(last, job, known)?;
         }
         Ok(Kept::Yes)
     }
 
     fn find(&self, name: &str) -> Result<Option<Known>, Fault> {
         find(self.connection, name, |columns, row| {
-            let elsewhere = holder(columns, self.now)?.is_some_and(|(by, _)| *by != **self.node);
+            let elsewhere = holder(columns, || self.now())?.is_some_and(|(by, _)| *by != **self.node);
             let of_another = *writer(columns)? != **self.node;
             Ok(Known { row, elsewhere, of_another })
         })
     }
 
-    fn known(&self, change: &JobChange) -> Result<Option<Known>, Fault> {
-        self.find(change.formerly.as_ref().unwrap_or(&change.record.name))
+    fn known(&self, last: &Remembered, change: &JobChange) -> Result<Option<Known>, Fault> {
+        let name = change.formerly.as_ref().unwrap_or(&change.record.name);
+        match last.job(name, self.node) {
+            Some(row) => Ok(Some(Known { row: row.clone(), elsewhere: false, of_another: false })),
+            None => self.find(name),
+        }
     }
 
     /// Whether nobody else holds a job, and it is as the writer knows it.
@@ -135,30 +152,34 @@ impl Writing<'_> {
         Ok(version == change.record.version && !elsewhere && !taken)
     }
 
-    fn job(&self, meta: &mut Meta, change: &JobChange, known: Option<Known>) -> Result<(), Fault> {
+    fn job(&self, last: &mut Remembered, change: &JobChange, known: Option<Known>) -> Result<(), Fault> {
         let is_new = known.is_none();
         let mut row = match known {
             Some(known) => known.row,
             None => JobRow { id: self.next_id()?, ..JobRow::default() },
         };
+        let meta = &mut last.meta;
         meta.jobs += i64::from(is_new);
         meta.jobs_sum = meta.jobs_sum.wrapping_sub(row.checksum);
         self.runs(meta, change, &mut row)?;
         self.forget(meta, &mut row, change.ended.len().saturating_mul(FORGOTTEN_FOR_EACH))?;
 
         row.version = change.record.version.saturating_add(1);
-        let until = self.now.at.saturating_add(length(change.hold));
-        let hold = (!change.hold.is_zero()).then_some((until, self.now.boot));
+        let until = |now: Time<'a>| (now.at.saturating_add(length(change.hold)), now.boot);
+        let hold = (!change.hold.is_zero()).then(|| until(self.now()));
         let open = open_text(&row.open);
         let columns = row.columns(&change.record, &open, self.node, hold);
         let sum = checksum(JOBS, columns);
         if change.formerly.is_some() && !is_new {
             let mut statement = self.connection.prepare_cached("UPDATE punctual_jobs SET name = ? WHERE job = ?")?;
             statement.execute((&*change.record.name, row.id))?;
+            last.forget_jobs();
         }
         let mut statement = self.connection.prepare_cached(if is_new { INSERT_JOB } else { UPDATE_JOB })?;
         execute(&mut statement, &columns, sum)?;
-        meta.jobs_sum = meta.jobs_sum.wrapping_add(sum);
+        row.checksum = sum;
+        last.meta.jobs_sum = last.meta.jobs_sum.wrapping_add(sum);
+        last.wrote(&change.record.name, row, self.node);
         Ok(())
     }
 
@@ -493,9 +514,9 @@ impl Lowest<'_> {
 }
 
 /// Forgets a job and all its runs; says whether it was known.
-pub(super) fn purge(connection: &Connection, meta: &mut Meta, name: &str, now: Time<'_>) -> Result<bool, Fault> {
+pub(super) fn purge(connection: &Connection, meta: &mut Meta, name: &str, holds: &Holds) -> Result<bool, Fault> {
     let found = find(connection, name, |columns, row| {
-        let held = holder(columns, now)?.map(|(by, _)| StoreError::Held { job: name.to_owned(), by: by.to_owned() });
+        let held = holder(columns, || holds.now())?.map(|(by, _)| StoreError::Held { job: name.to_owned(), by: by.to_owned() });
         held.map_or(Ok(row), |held| Err(Fault::Said(held)))
     })?;
     let Some(row) = found else {

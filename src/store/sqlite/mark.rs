@@ -27,13 +27,21 @@ pub(super) enum Found {
     Mark(Mark),
 }
 
+/// How long a line is, and how much of it is before its checksum.
+const LINE: usize = BODY + 10;
+const BODY: usize = 90;
+
 impl Mark {
-    /// One line of text, always of the same length.
-    fn line(&self) -> String {
+    /// One line of text, always of the same length. It is written with each commit, so without a format.
+    fn line(&self) -> [u8; LINE] {
         let Mark { store, generation, synced } = self;
-        let body = format!("punctual-mark 1 {:032x} {generation:020} {synced:020}", u128::from_be_bytes(*store));
-        let sum = crc32fast::hash(body.as_bytes());
-        format!("{body} {sum:08x}\n")
+        let mut line = *b"punctual-mark 1 00000000000000000000000000000000 00000000000000000000 00000000000000000000 00000000\n";
+        write_hex(&mut line[16..48], u128::from_be_bytes(*store));
+        write_decimal(&mut line[49..69], generation.unsigned_abs());
+        write_decimal(&mut line[70..90], synced.unsigned_abs());
+        let sum = crc32fast::hash(&line[..BODY]);
+        write_hex(&mut line[BODY + 1..BODY + 9], sum.into());
+        line
     }
 
     fn parse(line: &str) -> Option<Mark> {
@@ -43,7 +51,22 @@ impl Mark {
         };
         let store = u128::from_str_radix(store, 16).ok()?.to_be_bytes();
         let mark = Mark { store, generation: generation.parse().ok()?, synced: synced.parse().ok()? };
-        (mark.line() == line).then_some(mark)
+        (mark.line() == line.as_bytes()).then_some(mark)
+    }
+}
+
+/// Writes a number's last digits, as many as there is room for.
+fn write_hex(place: &mut [u8], mut number: u128) {
+    for digit in place.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(number & 15) as usize];
+        number >>= 4;
+    }
+}
+
+fn write_decimal(place: &mut [u8], mut number: u64) {
+    for digit in place.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 
@@ -70,7 +93,7 @@ impl MarkFile {
             file.write(mark)?;
         }
         if !matches!(found, Found::Mark(_)) {
-            file.0.set_len(mark.line().len() as u64)?;
+            file.0.set_len(LINE as u64)?;
             file.0.sync_all()?;
         }
         Ok(file)
@@ -78,14 +101,14 @@ impl MarkFile {
 
     #[cfg(unix)]
     pub(super) fn write(&mut self, mark: &Mark) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(&self.0, mark.line().as_bytes(), 0)
+        std::os::unix::fs::FileExt::write_all_at(&self.0, &mark.line(), 0)
     }
 
     #[cfg(not(unix))]
     pub(super) fn write(&mut self, mark: &Mark) -> io::Result<()> {
         use std::io::{Seek, SeekFrom, Write};
         self.0.seek(SeekFrom::Start(0))?;
-        self.0.write_all(mark.line().as_bytes())
+        self.0.write_all(&mark.line())
     }
 }
 
@@ -96,7 +119,9 @@ mod tests {
     #[test]
     fn a_mark_reads_back_and_any_changed_byte_is_noticed() {
         let mark = Mark { store: [7; 16], generation: 123_456, synced: 123_400 };
-        let line = mark.line();
+        let line = String::from_utf8(mark.line().to_vec()).unwrap();
+        let same = format!("punctual-mark 1 {} {:020} {:020} ", "07".repeat(16), mark.generation, mark.synced);
+        assert_eq!(line, format!("{same}{:08x}\n", crc32fast::hash(same.trim_end().as_bytes())));
         assert_eq!(Mark::parse(&line), Some(mark));
         for place in 0..line.len() {
             for bit in 0..8 {

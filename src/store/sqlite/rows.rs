@@ -12,7 +12,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Row, params_from_iter};
 
 use super::fault::Fault;
-use super::holds::Time;
+use super::holds::{Holds, Time};
 use crate::job::RunEnd;
 use crate::run::LateBy;
 use crate::schedule::{from_nanos, length, to_nanos};
@@ -241,18 +241,19 @@ pub(super) fn writer<'r>(row: &'r Row<'r>) -> Result<&'r str, Fault> {
 }
 
 /// Who holds a job now, and for how much longer, by a row that was checked.
-pub(super) fn holder<'r>(row: &'r Row<'r>, now: Time<'_>) -> Result<Option<(&'r str, Duration)>, Fault> {
+pub(super) fn holder<'r, 'a>(row: &'r Row<'r>, now: impl FnOnce() -> Time<'a>) -> Result<Option<(&'r str, Duration)>, Fault> {
     let mut fields = Fields { row, next: 18 };
     let by = fields.text()?;
     let (Some(until), Some(boot)) = (fields.next::<Option<i64>>()?, fields.optional_text()?) else {
         return Ok(None);
     };
+    let now = now();
     let left = u64::try_from(until.saturating_sub(now.at)).unwrap_or(0);
     Ok((boot == now.boot && left > 0).then(|| (by, Duration::from_nanos(left))))
 }
 
 /// A job's record without its open runs, by a row that was checked.
-pub(super) fn read_record(row: &Row<'_>, now: Time<'_>) -> Result<JobRecord, Fault> {
+pub(super) fn read_record(row: &Row<'_>, holds: &Holds) -> Result<JobRecord, Fault> {
     let mut fields = Fields { row, next: 1 };
     Ok(JobRecord {
         name: fields.text()?.into(),
@@ -273,7 +274,7 @@ pub(super) fn read_record(row: &Row<'_>, now: Time<'_>) -> Result<JobRecord, Fau
         },
         last_run: fields.count()?,
         open: Vec::new(),
-        held: holder(row, now)?.map(|(by, left)| Held { by: by.into(), left }),
+        held: holder(row, || holds.now())?.map(|(by, left)| Held { by: by.into(), left }),
     })
 }
 
