@@ -83,7 +83,6 @@ fn run(job: &Arc<str>, number: u64, state: RunState) -> RunRecord {
         took: Duration::from_millis(20),
         error: None,
         follows: Vec::new(),
-        value: None,
     }
 }
 

@@ -215,7 +215,7 @@ pub enum Event {
         /// What is done about it.
         then: OnChange,
     },
-    /// The store could not be written; it is tried again.
+    /// The store could not be written, or a record in it not be read; it is tried again.
     StoreFailed {
         /// What was wrong.
         error: StoreError,
@@ -253,7 +253,8 @@ pub enum DropReason {
     Paused,
     /// It waited to start when its job was given another schedule.
     Rescheduled,
-    /// The result to follow was that of an earlier process, and such results are not kept.
+    /// The result to follow was that of an earlier process, and was not kept: see
+    /// [`JobHandle::keep_results`](crate::JobHandle::keep_results).
     ResultLost,
 }
 
@@ -455,8 +456,8 @@ impl fmt::Display for Event {
                 };
                 write!(f, "{}: its schedule was `{was}`; {then}", who(*id, name))
             }
-            Event::StoreFailed { error, again } => write!(f, "the store cannot be written: {error}; next try in {again:.1?}"),
-            Event::StoreRecovered => f.write_str("the store can be written again"),
+            Event::StoreFailed { error, again } => write!(f, "the store cannot be used: {error}; next try in {again:.1?}"),
+            Event::StoreRecovered => f.write_str("the store can be used again"),
             Event::Removed { id, name, because } => write!(f, "{}: removed, {because}", who(*id, name)),
         }
     }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::id::{JobId, label};
 use crate::run::Progress;
 use crate::schedule::Schedule;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, OnceLock};
 
 /// What a scheduler does for the holders of handles.
 pub(crate) trait Control: Send + Sync {
@@ -29,7 +29,17 @@ pub(crate) struct Results<T> {
     pub(crate) value: Mutex<Option<Arc<T>>>,
     pub(crate) error: Mutex<Option<Arc<dyn StdError + Send + Sync>>>,
     pub(crate) end: Mutex<Option<(Stats, Option<LastRun>)>>,
+    pub(crate) codec: OnceLock<Box<Codec<T>>>,
 }
+
+/// How results are written as bytes, and read.
+pub(crate) struct Codec<T> {
+    pub(crate) write: Box<Write<T>>,
+    pub(crate) read: Box<Read<T>>,
+}
+
+type Write<T> = dyn Fn(&T) -> Option<Vec<u8>> + Send + Sync;
+type Read<T> = dyn Fn(&[u8]) -> Option<T> + Send + Sync;
 
 impl<T> Results<T> {
     /// Keeps what a run returned. A value without a size is kept once, so that such runs allocate nothing.
@@ -56,7 +66,7 @@ impl<T> Results<T> {
 
 impl<T> Default for Results<T> {
     fn default() -> Self {
-        Results { value: Mutex::default(), error: Mutex::default(), end: Mutex::default() }
+        Results { value: Mutex::default(), error: Mutex::default(), end: Mutex::default(), codec: OnceLock::new() }
     }
 }
 
@@ -198,6 +208,47 @@ impl<T> JobHandle<T> {
     /// What its last successful run returned.
     pub fn last_value(&self) -> Option<Arc<T>> {
         self.results.value.lock().clone()
+    }
+
+    /// Says how its results are kept in the scheduler's store, so that a job that follows it gets a result also in the next
+    /// process of the program, if this one ends between the two. Says whether it is taken: only the first time.
+    ///
+    /// `write` is called for each result, where the job ran; with `None`, or a panic, that one is not kept. `read` is called with
+    /// what was written, where the other job is to run; with `None` that run fails. The program that reads may be a later
+    /// release than the one that wrote. Without this a run to follow that an earlier process left is dropped
+    /// ([`DropReason::ResultLost`](crate::DropReason::ResultLost)), unless the result is `()`, or
+    /// [`on_failure`](crate::Following::on_failure) or [`on_end`](crate::Following::on_end) is followed: those are always kept.
+    ///
+    /// ```
+    /// use punctual::{ManualClock, MemoryStore, Scheduler};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new("2026-03-01T12:00:00Z".parse()?);
+    /// let store = MemoryStore::new(clock.clone());
+    /// let process = || -> Result<_, punctual::Error> {
+    ///     let scheduler: Scheduler = Scheduler::builder().clock(clock.clone()).store(store.clone()).build();
+    ///     let fetched = scheduler.every(1).hour().named("fetch").do_(|| Ok::<_, String>(vec![3, 4]))?;
+    ///     fetched.keep_results(|found| serde_json::to_vec(found).ok(), |bytes| serde_json::from_slice(bytes).ok());
+    ///     let later = scheduler.following(&fetched).delay(Duration::from_secs(60)).named("sum");
+    ///     let sum = later.do_with(|_, found: &Vec<i32>| Ok::<i32, String>(found.iter().sum()))?;
+    ///     Ok((scheduler, sum))
+    /// };
+    /// let (scheduler, _) = process()?;
+    /// clock.advance(Duration::from_secs(3600));
+    /// let _ = (scheduler.run_pending(), scheduler.run_pending());
+    /// drop(scheduler);
+    /// let (scheduler, sum) = process()?;
+    /// clock.advance(Duration::from_secs(60));
+    /// let _ = scheduler.run_pending();
+    /// assert_eq!(sum.last_value().as_deref(), Some(&7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn keep_results(
+        &self,
+        write: impl Fn(&T) -> Option<Vec<u8>> + Send + Sync + 'static,
+        read: impl Fn(&[u8]) -> Option<T> + Send + Sync + 'static,
+    ) -> bool {
+        self.results.codec.set(Box::new(Codec { write: Box::new(write), read: Box::new(read) })).is_ok()
     }
 
     /// What its last failed run returned.

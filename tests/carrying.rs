@@ -645,7 +645,7 @@ fn while_the_store_cannot_be_written_jobs_go_by_their_choice() {
             Some(WithoutStore::Hold) => "often once",
         };
         assert_eq!(machine.noted(), held, "{without:?}: what was held comes, and folds");
-        assert!(machine.told().contains("can be written again"));
+        assert!(machine.told().contains("can be used again"));
         let often = HistoryQuery { job: Some("often".into()), ..HistoryQuery::default() };
         let folded: u64 = machine.store.history(&often).unwrap().iter().map(|run| run.folded).sum();
         assert_eq!(folded, 3, "{without:?}: all of it is in the history");

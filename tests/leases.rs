@@ -307,6 +307,32 @@ fn what_follows_is_held_with_what_it_follows_and_follows_once() {
 }
 
 #[test]
+fn a_set_is_completed_by_whichever_process_has_its_last_part() {
+    let pair = Pair::new();
+    for (process, who) in [(&pair.one, "one"), (&pair.other, "other")] {
+        let first = process.scheduler.every(20).seconds().named("first").do_(|| ()).unwrap();
+        let second = process.scheduler.every(30).seconds().named("second").do_(|| ()).unwrap();
+        let note = pair.note(who);
+        let both = process.scheduler.following_all((&first, &second)).named("both");
+        both.do_with(move |run, _| note(run)).unwrap();
+        process.poll();
+    }
+    // At 20 and 30 seconds; 40 and 60 and 60; 80 and 90: each part by another process than the one before.
+    for (at, process) in
+        [(20, &pair.one), (30, &pair.other), (40, &pair.one), (60, &pair.other), (80, &pair.one), (90, &pair.other)]
+    {
+        let from = "2026-03-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap();
+        let passed = (pair.clock.wall() - from).to_std().unwrap();
+        pair.clock.advance(at * SECOND - passed);
+        process.settle();
+        (if at % 20 == 0 { &pair.other } else { &pair.one }).settle();
+    }
+    let expected = ["other: both 12:00:30 #1", "other: both 12:01:00 #2", "other: both 12:01:30 #3"];
+    assert_eq!(pair.noted(), expected.map(|line| format!("{line} attempt 1")));
+    assert_eq!(pair.store.load("both").unwrap().unwrap().gathered, []);
+}
+
+#[test]
 fn what_is_about_to_start_does_not_if_another_process_holds_what_follows_it() {
     let pair = Pair::new();
     let first = |process: &Process, who| {

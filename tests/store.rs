@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use punctual::{
-    Change, Durability, Held, HistoryQuery, JobChange, JobRecord, Keep, Kept, ManualClock, MemoryStore, RunState, SqliteStore,
-    Store, StoreError,
+    Change, Durability, FollowedRun, Held, HistoryQuery, JobChange, JobRecord, Keep, Kept, ManualClock, MemoryStore, RunState,
+    SqliteStore, Store, StoreError,
 };
 use store_kit::{Everything, Folder, NAMES, NODES, SECOND, any_changes, at, change, ended, everything, run, setting, write};
 
@@ -202,7 +202,9 @@ const LAWS: [(&str, Law); 12] = [
         let mut large = ended("a", 1, 1);
         (large.number, large.folded, large.attempt) = (most, most, u32::MAX);
         (large.late, large.took) = (Duration::from_nanos(most), Duration::from_nanos(most));
-        (large.error, large.value) = (Some("x".repeat(9000)), Some(vec![0; 9000]));
+        let followed = FollowedRun { job: "b".into(), number: most, due: at(0), attempt: 1, ended: at(1), value: None };
+        large.follows = vec![FollowedRun { value: Some([0; 9000].into()), ..followed }];
+        large.error = Some("x".repeat(9000));
         it.put("a", |job| {
             job.ended = vec![large.clone()];
             (job.record.last_run, job.record.failures, job.record.runs_left) = (most, u32::MAX, Some(u32::MAX));

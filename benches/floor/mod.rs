@@ -39,7 +39,7 @@ impl Floor {
         connection.pragma_update(None, "synchronous", synchronous).expect("a pragma");
         let names: Vec<String> = (0..jobs).map(|job| format!("job {job:04}")).collect();
         let insert = "INSERT INTO punctual_jobs VALUES
-            (?, ?, 1, '', 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, 0, 1, '', 0, '', NULL, NULL, 0)";
+            (?, ?, 1, '', 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, NULL, 0, 1, '', 0, '', '', NULL, NULL, 0)";
         connection.execute_batch("BEGIN").expect("it begins");
         for (job, name) in names.iter().enumerate() {
             connection.execute(insert, params![job as i64 + 1, name]).expect("it inserts");
@@ -59,8 +59,8 @@ impl Floor {
     fn rows(&self, number: i64, rows: Rows) -> rusqlite::Result<()> {
         const UPDATE: &str = "UPDATE punctual_jobs SET version = ?3, schedule = ?4, anchor = ?5, searched = ?6,
             missed_until = ?7, last_due = ?8, last_start = ?9, last_end = ?10, failures = ?11, crashes = ?12, paused = ?13,
-            runs_left = ?14, last_run = ?15, kept = ?16, open = ?17, open_sum = ?18, written_by = ?19, held_until = ?20,
-            held_boot = ?21, checksum = ?22 WHERE job = ?1";
+            runs_left = ?14, last_run = ?15, kept = ?16, open = ?17, open_sum = ?18, gathered = ?19, written_by = ?20,
+            held_until = ?21, held_boot = ?22, checksum = ?23 WHERE job = ?1";
         let at = 1_800_000_000_000_000_000 + number;
         let (none, boot) = (None::<i64>, "8dd7c2b4-1a0b-4d3e-9a51-0d6a7d5b2f61");
         let open = if rows == Rows::Ends { String::new() } else { number.to_string() };
@@ -86,6 +86,7 @@ impl Floor {
                 number,
                 open,
                 4_000_000_000i64,
+                "",
                 "node",
                 at,
                 boot,
@@ -108,7 +109,7 @@ impl Floor {
 
     fn run(&self, job: i64, number: i64, has_ended: bool) -> rusqlite::Result<()> {
         const REPLACE: &str = "REPLACE INTO punctual_runs VALUES
-            (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+            (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
         let at = 1_800_000_000_000_000_000 + number;
         let (none, none_text): (Option<i64>, Option<&str>) = (None, None);
         let (state, ended) = if has_ended { ("done", Some(at)) } else { ("started", None) };
@@ -129,7 +130,6 @@ impl Floor {
             20_000_000,
             none_text,
             "",
-            none_text,
             4_000_000_000i64
         ])?;
         Ok(())

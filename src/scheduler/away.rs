@@ -3,7 +3,6 @@
 //! A run goes out as an [`Away`] and always comes back, once, as a [`Returned`]: also when its job panics, when the executor
 //! drops it, and when a runtime drops its future. What came back waits in the table for the next poll.
 
-use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -11,7 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Shared;
-use super::run::{Called, Value};
+use super::run::Called;
+use super::value::Value;
 use crate::caught::{caught, drop_quietly};
 use crate::clock::Clock;
 use crate::executor::{Executor, Work};
@@ -216,9 +216,4 @@ impl std::fmt::Debug for JobFuture {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("JobFuture").field(&self.away.view).finish()
     }
-}
-
-/// A value as those that follow get it.
-pub(super) fn value_of<T: Send + Sync + 'static>(value: Option<Value>) -> Option<Arc<T>> {
-    value.and_then(|value: Arc<dyn Any + Send + Sync>| value.downcast::<T>().ok())
 }

@@ -7,8 +7,8 @@ use super::ending::End;
 use super::entry::{Attempt, Chain, Followed, Job, Live, On, State, Waiting};
 use super::keep::KeptJob;
 use super::plan::{Plan, Scale};
-use super::run::Value;
 use super::table::{Table, is_wrong_before};
+use super::value::{Joined, Value, keepable, kept, read_failure, read_last};
 use super::{Shared, register};
 use crate::clock::Now;
 use crate::error::Error;
@@ -17,7 +17,7 @@ use crate::id::JobId;
 use crate::policy::{CutOff, Due, OnChange};
 use crate::run::{BoxError, RunFacts, RunView};
 use crate::schedule::{Schedule, from_nanos, to_nanos};
-use crate::store::{JobRecord, RunRecord, RunState};
+use crate::store::{FollowedRun, JobRecord, RunRecord, RunState};
 
 /// What is said of how a job is kept.
 #[derive(Default)]
@@ -199,8 +199,43 @@ impl<C> Job<C> {
                 self.stand_by(until);
                 Vec::new()
             }
-            None => self.carry_on_runs(&record.open, named, now),
+            None => {
+                let (lost, _) = self.carry_on_gathered(&record.gathered, named, now);
+                lost.into_iter().chain(self.carry_on_runs(&record.open, named, now)).collect()
+            }
         }
+    }
+
+    /// If it follows all of several jobs: takes up the successes that its record has, instead of those that were written here. Gives
+    /// what is to be told, and what is the user's to drop.
+    pub(super) fn carry_on_gathered(
+        &mut self,
+        gathered: &[FollowedRun],
+        named: &dyn Fn(&str) -> Option<JobId>,
+        now: Now,
+    ) -> (Vec<Event>, Vec<Followed>) {
+        let (id, name) = (self.id, self.name.clone());
+        let (mut lost, mut gone) = (Vec::new(), Vec::new());
+        let Some(chain) = self.chain.as_deref_mut().filter(|chain| chain.all.is_some()) else { return (lost, gone) };
+        let found: Vec<Option<Followed>> =
+            gathered.iter().map(|run| followed(chain, std::slice::from_ref(run), named, now)).collect();
+        let Some(all) = &mut chain.all else { return (lost, gone) };
+        let was_written = |run: &Arc<RunFacts>| self.kept.as_ref().is_some_and(|kept| kept.has_gathered(run));
+        for (_, latest) in &mut all.latest {
+            gone.extend(latest.take_if(|latest| latest.runs.iter().any(was_written)));
+        }
+        for (run, found) in gathered.iter().zip(found) {
+            let from = found.as_ref().and_then(|found| Some(found.runs.first()?.id));
+            match all.latest.iter_mut().find(|(id, _)| Some(*id) == from) {
+                // One that has come since is newer.
+                Some((_, latest)) => *latest = latest.take().or(found),
+                None => {
+                    let (name, since, because) = (name.clone(), run.due, DropReason::ResultLost);
+                    lost.push(Event::Dropped { id, name, occurrences: 1, since, because });
+                }
+            }
+        }
+        (lost, gone)
     }
 
     pub(super) fn carry_on_figures(&mut self, record: &JobRecord, now: Now) {
@@ -221,8 +256,9 @@ impl<C> Job<C> {
         let cut_off = self.kept.as_ref().map(|kept| kept.cut_off);
         let mut crashed = false;
         for run in open {
-            let after = self.chain.as_ref().and_then(|chain| followed(chain, run, named, now));
-            let lost = after.is_none() && !run.follows.is_empty();
+            let after = self.chain.as_ref().and_then(|chain| followed(chain, &run.follows, named, now));
+            // One with a schedule of its own is given no result.
+            let lost = after.is_none() && !run.follows.is_empty() && self.plan.is_none();
             let again = cut_off == Some(CutOff::RunAgain) && !lost;
             let due = Due { due: to_nanos(&run.due), first: to_nanos(&run.first_missed), folded: run.folded };
             match run.state {
@@ -330,31 +366,47 @@ impl<C> Table<C> {
     }
 }
 
-/// The run that a run of an earlier process follows. Of its result only that there was one is known.
-fn followed(chain: &Chain, run: &RunRecord, named: &dyn Fn(&str) -> Option<JobId>, now: Now) -> Option<Followed> {
-    let value = match chain.on {
-        On::Success if chain.is_unit => Arc::new(()) as Value,
-        _ => return None,
-    };
-    let ended = run.follows.iter().map(|followed| to_nanos(&followed.ended).saturating_sub(now.ahead())).max()?;
-    let ended = ended.min(now.elapsed);
+/// What a run of an earlier process follows, by its record; `None` if its result was not kept.
+fn followed(chain: &Chain, runs: &[FollowedRun], named: &dyn Fn(&str) -> Option<JobId>, now: Now) -> Option<Followed> {
+    let ended = runs.iter().map(|run| to_nanos(&run.ended).saturating_sub(now.ahead())).max()?.min(now.elapsed);
     // The only one that it follows may have another name since.
     let only = chain.upstreams.first().copied().filter(|_| chain.upstreams.len() == 1);
-    let runs = run.follows.iter().map(|followed| {
+    let facts = runs.iter().map(|run| {
         Some(Arc::new(RunFacts {
-            id: named(&followed.job).or(only)?,
-            name: Some(followed.job.clone()),
-            due: followed.due,
-            first_missed: followed.due,
+            id: named(&run.job).or(only)?,
+            name: Some(run.job.clone()),
+            due: run.due,
+            first_missed: run.due,
             late: Duration::ZERO,
             late_by: crate::run::LateBy::Store,
             folded: 1,
-            attempt: followed.attempt,
-            number: followed.number,
+            attempt: run.attempt,
+            number: run.number,
             previous_was_cut_off: false,
             turn: 0,
             follows: Vec::new(),
         }))
     });
-    Some(Followed { runs: runs.collect::<Option<_>>()?, value: Some(value), ended })
+    let facts: Vec<Arc<RunFacts>> = facts.collect::<Option<_>>()?;
+    let values = facts.iter().zip(runs).map(|(facts, run)| value(chain, facts, run.value.as_ref()));
+    let mut values: Vec<Value> = values.collect::<Option<_>>()?;
+    let join = chain.all.as_ref().map(|all| all.join).filter(|_| values.len() > 1);
+    let value = match join {
+        Some(join) => Arc::new(Joined { values, join }),
+        None => values.pop()?,
+    };
+    Some(Followed { runs: facts, value: Some(value), ended })
+}
+
+/// What a job is given of a run that it follows.
+fn value(chain: &Chain, run: &RunFacts, bytes: Option<&Arc<[u8]>>) -> Option<Value> {
+    let value: Value = match chain.on {
+        On::Success => return kept(bytes, chain.reader(run.id)?),
+        On::Failure => {
+            let kind = read_failure(bytes?)?;
+            Arc::new(Failure { id: run.id, name: run.name.clone(), due: run.due, attempt: run.attempt, kind })
+        }
+        On::End => Arc::new(read_last(bytes?)?),
+    };
+    Some(keepable(value, bytes?.clone()))
 }

@@ -1,13 +1,12 @@
 //! How runs end: figures, what they set off, what becomes of their job.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{Attempt, Followed, Inline, Job, Live, On, State, Waiting};
 use super::plan::Scale;
-use super::run::Value;
 use super::table::{AFTER_ALL_JOBS, Departed, Table};
+use super::value::{Value, keepable, write_failure, write_last};
 use crate::clock::Now;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::id::JobId;
@@ -227,6 +226,7 @@ impl<C> Table<C> {
                 end,
                 value,
                 failure,
+                said: attempt.error.clone(),
                 last: last.clone(),
                 facts: Arc::new(RunFacts { follows: Vec::new(), ..attempt.view.facts.clone() }),
                 ended,
@@ -276,16 +276,17 @@ impl<C> Table<C> {
     /// A job that follows learns of a run's end.
     fn set_off(&mut self, id: JobId, upstream: JobId, effect: &mut Effect) {
         let now = self.watch.last();
+        let is_kept = self.is_kept(id);
         // What a paused job would have followed, it misses.
         let Some(job) = self.get_mut(id).filter(|job| !job.paused) else { return };
         let linked = job.plan.is_some();
         let Some(chain) = job.chain.as_mut().filter(|chain| chain.on.matches(effect.end)) else { return };
-        let value = if linked { None } else { effect.value_for(chain.on) };
+        let value = if linked { None } else { effect.value_for(chain.on, is_kept) };
         if value.is_none() && !linked {
             return;
         }
-        // Of a run of an earlier process the result is not known.
-        let is_lost = |value: &Value| chain.on == On::Success && !chain.is_unit && chain.all.is_none() && value.is::<()>();
+        // Of a run of an earlier process that had said itself that it was done the result is not known.
+        let is_lost = |value: &Value| chain.on == On::Success && value.is::<()>() && !chain.is_unit(upstream);
         if value.as_ref().is_some_and(is_lost) {
             let due = to_nanos(&effect.facts.due);
             return self.dropped(id, 1, due, due, DropReason::ResultLost);
@@ -295,7 +296,10 @@ impl<C> Table<C> {
         let set = chain.all.as_mut().map(|all| all.take(upstream, followed.clone(), within));
         if let Some((set, gone)) = set {
             self.after.followed.extend(gone);
-            let Some(set) = set else { return self.after.followed.push(followed) };
+            let Some(set) = set else {
+                self.after.followed.push(followed);
+                return self.touch(id);
+            };
             self.after.followed.push(std::mem::replace(&mut followed, set));
         }
         let Some(job) = self.get(id) else { return };
@@ -357,6 +361,8 @@ struct Effect {
     end: RunEnd,
     value: Option<Value>,
     failure: Option<Failure>,
+    /// How it reads.
+    said: Option<Box<str>>,
     last: LastRun,
     facts: Arc<RunFacts>,
     ended: i64,
@@ -365,15 +371,23 @@ struct Effect {
 }
 
 impl Effect {
-    fn value_for(&mut self, on: On) -> Option<Value> {
-        let shared = |value: Box<dyn FnOnce() -> Value + '_>, kept: &mut Option<Value>| kept.get_or_insert_with(value).clone();
-        match on {
-            On::Success => self.value.clone(),
+    /// What those are given that follow so; if they are kept, with what it is written as.
+    fn value_for(&mut self, on: On, is_kept: bool) -> Option<Value> {
+        let value: Value = match on {
+            On::Success => return self.value.clone(),
             On::Failure => {
                 let failure = self.failure.as_ref()?;
-                Some(shared(Box::new(|| Arc::new(failure.clone()) as Arc<dyn Any + Send + Sync>), &mut self.told[0]))
+                self.told[0].get_or_insert_with(|| Arc::new(failure.clone())).clone()
             }
-            On::End => Some(shared(Box::new(|| Arc::new(self.last.clone())), &mut self.told[1])),
+            On::End => self.told[1].get_or_insert_with(|| Arc::new(self.last.clone())).clone(),
+        };
+        if !is_kept {
+            return Some(value);
         }
+        let bytes = match self.failure.as_ref().filter(|_| on == On::Failure) {
+            Some(failure) => write_failure(&failure.kind, self.said.as_deref().unwrap_or_default()),
+            None => write_last(&self.last),
+        };
+        Some(keepable(value, bytes))
     }
 }

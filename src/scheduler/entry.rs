@@ -9,8 +9,9 @@ use super::begin::Starting;
 use super::keep::KeptJob;
 use super::limits::LimitId;
 use super::plan::{Plan, Scale};
-use super::run::{Called, Run, Value};
+use super::run::{Called, Run};
 use super::table::earlier;
+use super::value::{Joined, Reader, Value};
 use crate::clock::Now;
 use crate::event::{DropReason, Failure};
 use crate::id::JobId;
@@ -193,8 +194,8 @@ pub(super) struct Chain {
     pub(super) on: On,
     pub(super) within: Option<i64>,
     pub(super) delay: Option<i64>,
-    /// Whether what it is given is always the same: `()`.
-    pub(super) is_unit: bool,
+    /// What reads the results of each that it is given.
+    pub(super) readers: Vec<(JobId, Arc<dyn Reader>)>,
     pub(super) all: Option<All>,
 }
 
@@ -505,6 +506,15 @@ impl<C> Job<C> {
 }
 
 impl Chain {
+    pub(super) fn reader(&self, upstream: JobId) -> Option<&Arc<dyn Reader>> {
+        self.readers.iter().find(|(id, _)| *id == upstream).map(|(_, reader)| reader)
+    }
+
+    /// Whether all results of a job are the same: `()`.
+    pub(super) fn is_unit(&self, upstream: JobId) -> bool {
+        self.reader(upstream).is_some_and(|reader| reader.is_unit())
+    }
+
     /// Whether there can be further runs to follow.
     pub(super) fn goes_on(&self) -> bool {
         match &self.all {
@@ -537,8 +547,8 @@ impl All {
         let values: Vec<Value> = set.iter().filter_map(|one| one.value.clone()).collect();
         let runs = set.iter().flat_map(|one| one.runs.iter().cloned()).collect();
         gone.extend(set);
-        let value = (self.join)(&values);
-        (value.map(|value| Followed { runs, value: Some(value), ended }), gone)
+        let value = Arc::new(Joined { values, join: self.join });
+        (Some(Followed { runs, value: Some(value), ended }), gone)
     }
 }
 

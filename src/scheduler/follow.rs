@@ -1,17 +1,17 @@
 //! Jobs that follow others: after each success, failure or end, with the result.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::away::{JobFuture, on_executor, value_of};
+use super::away::{JobFuture, on_executor};
 use super::entry::{All, Body, Chain, Join, On};
 use super::options::{Options, Place, job_options};
 use super::register::{InBackground, Kept, OnPoll, entry, future_body};
-use super::run::Value;
+use super::value::{Reader, UNREAD, Value, value_of};
 use super::{Run, Scheduler, carry};
 use crate::error::Error;
 use crate::event::Failure;
@@ -89,11 +89,12 @@ impl<C: 'static> Scheduler<C> {
 pub struct Upstream {
     id: JobId,
     control: Weak<dyn Control>,
+    reader: Arc<dyn Reader>,
 }
 
 impl Upstream {
-    fn of<T>(job: &JobHandle<T>) -> Self {
-        Upstream { id: job.id, control: job.control.clone() }
+    fn of<T: Send + Sync + 'static>(job: &JobHandle<T>) -> Self {
+        Upstream { id: job.id, control: job.control.clone(), reader: job.results.clone() }
     }
 }
 
@@ -191,8 +192,8 @@ impl<T: 'static, C: 'static, M> Following<T, C, M> {
             upstreams.dedup();
         }
         let (within, delay) = (self.within.map(length), self.delay.map(length));
-        let is_unit = TypeId::of::<T>() == TypeId::of::<()>();
-        entry.chain = Some(Box::new(Chain { upstreams, on: self.on, within, delay, is_unit, all }));
+        let readers = self.upstreams.into_iter().map(|upstream| (upstream.id, upstream.reader)).collect();
+        entry.chain = Some(Box::new(Chain { upstreams, on: self.on, within, delay, readers, all }));
         entry.rules = rules;
         let named = |name: &str| shared.table.lock().named(name);
         let told = carry::begin_following(&mut entry, known, &named, now);
@@ -301,7 +302,8 @@ impl<T: Send + Sync + 'static, C: 'static> Following<T, C, InBackground> {
     }
 }
 
-/// The result of a job that follows. The table hands it only what the job it follows returned, so there is a value.
+/// The result of a job that follows. The table hands it only what the job it follows returned, so there is a value, unless it
+/// was read from a store and is not what was written.
 enum Followed<R> {
     Ran(R),
     Nothing,
@@ -319,7 +321,7 @@ impl<R: JobResult> JobResult for Followed<R> {
     fn into_end(self) -> Result<(R::Value, crate::run::Outcome), BoxError> {
         match self {
             Followed::Ran(result) => result.into_end(),
-            Followed::Nothing => Err("there was no run to follow".into()),
+            Followed::Nothing => Err(UNREAD.into()),
         }
     }
 }

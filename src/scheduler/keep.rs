@@ -22,6 +22,7 @@ use super::part::{self, Parting};
 use super::plan::Plan;
 use super::step::{Moment, Step};
 use super::table::Table;
+use super::value::bytes_of;
 use crate::caught::caught;
 use crate::clock::{Clock, Now};
 use crate::event::{Event, FailureKind};
@@ -243,6 +244,11 @@ impl KeptJob {
         self.last.version = 0;
     }
 
+    /// Whether a run that it is to follow, besides others, was written.
+    pub(super) fn has_gathered(&self, run: &RunFacts) -> bool {
+        self.last.gathered.iter().any(|known| known.number == run.number && run.name.as_deref() == Some(&known.job))
+    }
+
     /// Whether it was paused when it was last written.
     pub(super) fn was_paused(&self) -> bool {
         self.last.paused
@@ -291,7 +297,8 @@ impl KeptJob {
         self.is_over(run);
     }
 
-    fn is_over(&mut self, run: RunRecord) {
+    fn is_over(&mut self, mut run: RunRecord) {
+        run.follows.iter_mut().for_each(|followed| followed.value = None);
         if self.ended.len() == MOST_UNWRITTEN {
             self.ended.pop_front();
         }
@@ -723,6 +730,8 @@ impl<C> Job<C> {
         let waiting = self.waiting.iter().map(|waiting| waiting.record(&kept.name, now));
         let mut open: Vec<RunRecord> = self.live.iter().map(|live| live.record(&kept.name, now)).chain(waiting).collect();
         open.sort_by_key(|run| run.number);
+        let gathered = self.chain.iter().filter_map(|chain| chain.all.as_ref()).flat_map(|all| &all.latest);
+        let gathered = gathered.flat_map(|(_, latest)| follows(latest.as_ref(), now)).collect();
         Some(JobRecord {
             name: kept.name.clone(),
             version: kept.last.version,
@@ -739,6 +748,7 @@ impl<C> Job<C> {
             runs_left: self.runs_left,
             last_run: kept.last_run,
             open,
+            gathered,
             held: None,
         })
     }
@@ -773,7 +783,6 @@ impl Waiting {
             took: Duration::ZERO,
             error: None,
             follows: follows(self.after.as_ref(), now),
-            value: None,
         }
     }
 }
@@ -793,21 +802,21 @@ fn of_facts(facts: &RunFacts, name: &Arc<str>) -> RunRecord {
         took: Duration::ZERO,
         error: None,
         follows: Vec::new(),
-        value: None,
     }
 }
 
 fn follows(after: Option<&Followed>, now: Now) -> Vec<FollowedRun> {
     let Some(after) = after else { return Vec::new() };
     let ended = from_nanos(after.ended.saturating_add(now.ahead()));
-    let of = |run: &Arc<RunFacts>| FollowedRun {
+    let of = |(run, value): (&Arc<RunFacts>, Option<Arc<[u8]>>)| FollowedRun {
         job: run.name.clone().unwrap_or_default(),
         number: run.number,
         due: run.due,
         attempt: run.attempt,
         ended,
+        value,
     };
-    after.runs.iter().map(of).collect()
+    after.runs.iter().zip(bytes_of(after.value.as_ref(), after.runs.len())).map(of).collect()
 }
 
 /// As much of a failure's text as is kept. It is the user's code that writes it, which may panic: not for under a lock.

@@ -172,12 +172,17 @@ impl<C> Table<C> {
         let Some(job) = self.get_mut(id) else { return };
         let orphans = record.open.iter().filter(|run| takes_over && !job.has_run(run.number));
         let orphans: Vec<RunRecord> = orphans.cloned().collect();
-        job.adopt(record, here);
-        let followed: Vec<Arc<str>> = orphans.iter().flat_map(|run| &run.follows).map(|run| run.job.clone()).collect();
+        let gathered = record.gathered.clone();
+        let followed = orphans.iter().flat_map(|run| &run.follows).chain(&gathered);
+        let followed: Vec<Arc<str>> = followed.map(|run| run.job.clone()).collect();
         let followed: Vec<(Arc<str>, Option<JobId>)> =
             followed.into_iter().map(|name| (name.clone(), self.named(&name))).collect();
         let named = |name: &str| followed.iter().find(|(known, _)| **known == *name).and_then(|(_, id)| *id);
-        let told = self.get_mut(id).map_or(Vec::new(), |job| job.carry_on_runs(&orphans, &named, now));
+        let Some(job) = self.get_mut(id) else { return };
+        let (mut told, gone) = job.carry_on_gathered(&gathered, &named, now);
+        job.adopt(record, here);
+        told.extend(job.carry_on_runs(&orphans, &named, now));
+        self.after.followed.extend(gone);
         told.into_iter().for_each(|event| self.tell(|_| event));
         self.has_done(id);
         match elsewhere {

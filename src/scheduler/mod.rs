@@ -27,6 +27,7 @@ mod run;
 mod step;
 mod summary;
 mod table;
+mod value;
 mod wait;
 mod why;
 

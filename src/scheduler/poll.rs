@@ -7,8 +7,9 @@ use super::away::{Away, Home, How, Returned};
 use super::ending::End;
 use super::entry::{Attempt, BlockedBy, Inline};
 use super::keep::text_of;
-use super::run::{Called, Value};
+use super::run::Called;
 use super::step::{Call, HandOver, Moment, Step, TimedOut};
+use super::value::Value;
 use super::{Run, Scheduler, Shared};
 use crate::caught::{caught, drop_quietly};
 use crate::clock::Now;
@@ -614,7 +615,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         };
         let mut failure = None;
         if let Some(kind) = kind {
-            if attempt.view.facts.number > 0 {
+            if shared.store.is_some() {
                 attempt.error = Some(text_of(&kind).into());
             }
             self.tick.failed += 1;

@@ -12,9 +12,11 @@ use super::away::{JobFuture, on_executor, on_runtime};
 use super::entry::{Body, Job};
 use super::options::{Options, Place, job_options};
 use super::plan::Plan;
-use super::run::{Called, Value};
+use super::run::Called;
+use super::value::{UNREAD, Value, keepable};
 use super::{Run, Scheduler, Shared, carry};
 use crate::builder::When;
+use crate::caught::caught;
 use crate::clock::Now;
 use crate::error::Error;
 use crate::id::JobId;
@@ -81,7 +83,12 @@ impl<T: Send + Sync + 'static> Kept<T> {
     }
 
     fn value(&self, value: T) -> Value {
-        self.0.keep(value)
+        let value = self.0.keep(value);
+        let codec = self.0.codec.get();
+        match codec.and_then(|codec| caught(|| (codec.write)(&value)).ok()?) {
+            Some(bytes) => keepable(value, bytes),
+            None => value,
+        }
     }
 
     fn error(&self, error: BoxError) -> Arc<dyn std::error::Error + Send + Sync> {
@@ -263,7 +270,7 @@ impl<C: 'static> When<Registering<C>> {
     }
 }
 
-/// A job that is a future for each run. Without a future there was nothing to follow.
+/// A job that is a future for each run. Without a future the result to follow could not be read.
 pub(super) fn future_body<S, F, R, T>(spawn: S, kept: Kept<T>, job: F) -> Launcher
 where
     S: Fn(JobFuture) + Send + Sync + 'static,
@@ -278,7 +285,7 @@ where
             Box::pin(async move {
                 match future {
                     Some(future) => kept.keep(future.await),
-                    None => Err(Arc::from(BoxError::from("there was no run to follow"))),
+                    None => Err(Arc::from(BoxError::from(UNREAD))),
                 }
             })
         }),

@@ -1,6 +1,5 @@
 //! The run that a job is in, as the job sees it.
 
-use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::ops::Deref;
@@ -8,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Scheduler;
+use super::value::Value;
 use crate::run::{Outcome, RunView};
 
 /// The run that a job is in, on the polling thread. It has all that a [`RunView`] has.
@@ -49,9 +49,6 @@ impl<C> fmt::Debug for Run<'_, C> {
         f.debug_tuple("Run").field(self.view).finish()
     }
 }
-
-/// What a run returned, for those that follow.
-pub(super) type Value = Arc<dyn Any + Send + Sync>;
 
 /// How a call of a job went: its outcome and value, or its error. Its own value is kept by the closure and handed on.
 pub(super) type Called = Result<(Outcome, Option<Value>), Arc<dyn StdError + Send + Sync>>;

@@ -578,7 +578,14 @@ impl<C> Table<C> {
         }
         if let Some(job) = self.get_mut(id) {
             let none = || {
-                Box::new(Chain { upstreams: Vec::new(), on: On::Success, within: None, delay: None, is_unit: false, all: None })
+                Box::new(Chain {
+                    upstreams: Vec::new(),
+                    on: On::Success,
+                    within: None,
+                    delay: None,
+                    readers: Vec::new(),
+                    all: None,
+                })
             };
             job.chain.get_or_insert_with(none).upstreams.push(upstream);
         }

@@ -109,6 +109,8 @@ pub struct JobRecord {
     pub last_run: u64,
     /// Runs that have not ended, by number: they wait to start, go on, or are to be tried again.
     pub open: Vec<RunRecord>,
+    /// If it follows all of several jobs: the last success of each that has had one since the last set was complete.
+    pub gathered: Vec<FollowedRun>,
     /// Who holds it.
     pub held: Option<Held>,
 }
@@ -132,6 +134,7 @@ impl JobRecord {
             runs_left: None,
             last_run: 0,
             open: Vec::new(),
+            gathered: Vec::new(),
             held: None,
         }
     }
@@ -173,8 +176,6 @@ pub struct RunRecord {
     pub error: Option<String>,
     /// The runs that it follows.
     pub follows: Vec<FollowedRun>,
-    /// The result of what it follows, as bytes, if that can be kept.
-    pub value: Option<Vec<u8>>,
 }
 
 /// A run that another one follows.
@@ -190,6 +191,8 @@ pub struct FollowedRun {
     pub attempt: u32,
     /// When it ended.
     pub ended: DateTime<Utc>,
+    /// Its result as bytes, if that can be kept, until the run has ended that follows it.
+    pub value: Option<Arc<[u8]>>,
 }
 
 /// Where a run is in its life.

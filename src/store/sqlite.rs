@@ -80,7 +80,7 @@ pub enum Durability {
 ///
 /// | table | a row for | columns to look at |
 /// | --- | --- | --- |
-/// | `punctual_jobs` | each job | `job` (its number here), `name`, `schedule`, `last_due`, `last_start`, `last_end`, `failures`, `paused`, `kept` (ended runs that are kept), `open` (numbers of those that have not ended; behind one that [is done](Self::complete) `@` and when), `written_by` |
+/// | `punctual_jobs` | each job | `job` (its number here), `name`, `schedule`, `last_due`, `last_start`, `last_end`, `failures`, `paused`, `kept` (ended runs that are kept), `open` (numbers of those that have not ended; behind one that [is done](Self::complete) `@` and when), `gathered`, `written_by` |
 /// | `punctual_runs` | each run | `job`, `number`, `due`, `attempt`, `state`, `not_before`, `started`, `ended`, `late`, `late_by`, `took`, `error`, `follows` |
 /// | `punctual_meta` | the store, one | `schema` (the version of the tables), `generation` (how many commits there were) |
 ///

@@ -54,9 +54,9 @@ fn week(seed: u64, speed: u32) -> String {
             }
             if kills == DISK_IS_FULL {
                 was_full = if machine.disk.fill(life.id()) {
-                    life.read_to("the store cannot be written");
+                    life.read_to("the store cannot be used");
                     machine.disk.make_room(life.id());
-                    life.read_to("the store can be written again");
+                    life.read_to("the store can be used again");
                     life.read_to("  ingest  ");
                     "was full"
                 } else {

@@ -136,7 +136,6 @@ pub fn run(job: &str, number: u64, state: RunState) -> RunRecord {
         took: Duration::ZERO,
         error: None,
         follows: Vec::new(),
-        value: None,
     }
 }
 
@@ -198,7 +197,8 @@ fn not_over(rng: &mut Rng) -> RunState {
 
 fn followed(rng: &mut Rng) -> FollowedRun {
     let job = (*rng.choice(&NAMES).expect("one")).into();
-    FollowedRun { job, number: rng.u64(1..50), due: instant(rng), attempt: rng.u32(1..9), ended: instant(rng) }
+    let value = maybe(rng, |rng| (0..rng.usize(0..40)).map(|_| rng.u8(..)).collect());
+    FollowedRun { job, number: rng.u64(1..50), due: instant(rng), attempt: rng.u32(1..9), ended: instant(rng), value }
 }
 
 pub fn any_run(rng: &mut Rng, job: &str, number: u64, is_over: bool) -> RunRecord {
@@ -217,7 +217,6 @@ pub fn any_run(rng: &mut Rng, job: &str, number: u64, is_over: bool) -> RunRecor
         took: length(rng),
         error: maybe(rng, |rng| letters(rng, 60)),
         follows: (0..rng.usize(0..3)).map(|_| followed(rng)).collect(),
-        value: maybe(rng, |rng| (0..rng.usize(0..40)).map(|_| rng.u8(..)).collect()),
     }
 }
 
@@ -247,6 +246,7 @@ pub fn next_of(rng: &mut Rng, known: &JobRecord, name: &str) -> (JobRecord, Vec<
     (record.last_start, record.last_end) = (maybe(rng, instant), maybe(rng, instant));
     (record.failures, record.crashes) = (rng.u32(0..5), rng.u32(..));
     (record.paused, record.runs_left) = (rng.bool(), maybe(rng, |rng| rng.u32(..)));
+    record.gathered = (0..rng.usize(0..3)).map(|_| followed(rng)).collect();
     (record, ended)
 }
 

@@ -167,8 +167,8 @@ impl<'a> Writing<'a> {
         row.version = change.record.version.saturating_add(1);
         let until = |now: Time<'a>| (now.at.saturating_add(length(change.hold)), now.boot);
         let hold = (!change.hold.is_zero()).then(|| until(self.now()));
-        let open = open_text(&row.open);
-        let columns = row.columns(&change.record, &open, self.node, hold);
+        let (open, gathered) = (open_text(&row.open), follows_text(&change.record.gathered));
+        let columns = row.columns(&change.record, (&open, &gathered), self.node, hold);
         let sum = checksum(JOBS, columns);
         if change.formerly.is_some() && !is_new {
             let mut statement = self.connection.prepare_cached("UPDATE punctual_jobs SET name = ? WHERE job = ?")?;
@@ -364,17 +364,18 @@ fn amend(
 }
 
 const INSERT_JOB: &str = "INSERT INTO punctual_jobs VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)";
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23)";
 
 const UPDATE_JOB: &str = "UPDATE punctual_jobs SET version = ?3, schedule = ?4, anchor = ?5, searched = ?6, missed_until = ?7,
     last_due = ?8, last_start = ?9, last_end = ?10, failures = ?11, crashes = ?12, paused = ?13, runs_left = ?14, last_run = ?15,
-    kept = ?16, open = ?17, open_sum = ?18, written_by = ?19, held_until = ?20, held_boot = ?21, checksum = ?22 WHERE job = ?1";
+    kept = ?16, open = ?17, open_sum = ?18, gathered = ?19, written_by = ?20, held_until = ?21, held_boot = ?22, checksum = ?23
+    WHERE job = ?1";
 
 const INSERT_RUN: &str = "INSERT INTO punctual_runs VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 
 const REPLACE_RUN: &str = "REPLACE INTO punctual_runs VALUES
-    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)";
+    (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 
 /// An ended run that may go: the oldest first.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

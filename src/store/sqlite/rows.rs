@@ -24,8 +24,8 @@ pub(super) const RUNS: &str = "punctual_runs";
 /// The columns of a row without its checksum.
 pub(super) type Columns<'a, const N: usize> = [ValueRef<'a>; N];
 
-pub(super) const JOB_COLUMNS: usize = 21;
-pub(super) const RUN_COLUMNS: usize = 17;
+pub(super) const JOB_COLUMNS: usize = 22;
+pub(super) const RUN_COLUMNS: usize = 16;
 
 /// A checksum that differs if a value, its kind, its column or its table does.
 pub(super) fn checksum<'a>(table: &str, columns: impl IntoIterator<Item = ValueRef<'a>>) -> i64 {
@@ -197,11 +197,11 @@ impl JobRow {
         Ok(JobRow { id, version, kept, open, open_sum, checksum })
     }
 
-    /// The columns, with the open runs as text.
+    /// The columns, with the open runs, and those that it has gathered, as text.
     pub(super) fn columns<'a>(
         &self,
         record: &'a JobRecord,
-        open: &'a str,
+        (open, gathered): (&'a str, &'a str),
         node: &'a str,
         hold: Hold<'a>,
     ) -> Columns<'a, JOB_COLUMNS> {
@@ -224,6 +224,7 @@ impl JobRow {
             int(self.kept),
             text(open),
             int(self.open_sum),
+            text(gathered),
             text(node),
             optional(hold, |(until, _)| int(until)),
             optional(hold, |(_, boot)| text(boot)),
@@ -234,15 +235,18 @@ impl JobRow {
 /// Which columns of a job's row say how many ended runs are kept, and which runs are open.
 pub(super) const KEPT: usize = 15;
 pub(super) const OPEN: usize = 16;
+/// From which on its columns say what it has gathered, and who holds it.
+const GATHERED: usize = 18;
+const WRITER: usize = 19;
 
 /// Who last wrote a job, by a row that was checked.
 pub(super) fn writer<'r>(row: &'r Row<'r>) -> Result<&'r str, Fault> {
-    Fields { row, next: 18 }.text()
+    Fields { row, next: WRITER }.text()
 }
 
 /// Who holds a job now, and for how much longer, by a row that was checked.
 pub(super) fn holder<'r, 'a>(row: &'r Row<'r>, now: impl FnOnce() -> Time<'a>) -> Result<Option<(&'r str, Duration)>, Fault> {
-    let mut fields = Fields { row, next: 18 };
+    let mut fields = Fields { row, next: WRITER };
     let by = fields.text()?;
     let (Some(until), Some(boot)) = (fields.next::<Option<i64>>()?, fields.optional_text()?) else {
         return Ok(None);
@@ -274,6 +278,7 @@ pub(super) fn read_record(row: &Row<'_>, holds: &Holds) -> Result<JobRecord, Fau
         },
         last_run: fields.count()?,
         open: Vec::new(),
+        gathered: follows(Fields { row, next: GATHERED }.text()?)?,
         held: holder(row, || holds.now())?.map(|(by, left)| Held { by: by.into(), left }),
     })
 }
@@ -327,7 +332,6 @@ pub(super) fn run_columns<'a>(job: i64, run: &'a RunRecord, follows: &'a str) ->
         time(run.took),
         optional(run.error.as_deref(), text),
         text(follows),
-        optional(run.value.as_deref(), ValueRef::Blob),
     ]
 }
 
@@ -359,7 +363,6 @@ pub(super) fn read_run(row: &Row<'_>, job: &Arc<str>) -> Result<(RunRecord, i64)
         took: fields.time()?,
         error: fields.optional_text()?.map(str::to_owned),
         follows: follows(fields.text()?)?,
-        value: fields.next()?,
     };
     Ok((run, checksum))
 }
@@ -436,14 +439,22 @@ fn late_by(word: &str) -> Result<LateBy, Fault> {
     found.ok_or_else(|| Fault::Damaged(format!("{word:?} makes no run late")))
 }
 
-/// What a run follows as text: a line each, of the number, when it was due, the attempt, when it ended, and the job's name. A
-/// backslash and a line's end within a name are written as `\\` and `\n`.
+/// What a run follows as text: a line each, of the number, when it was due, the attempt, when it ended, `-` or `=` and its result in
+/// hexadecimal, and the job's name. A backslash and a line's end within a name are written as `\\` and `\n`.
 pub(super) fn follows_text(follows: &[FollowedRun]) -> String {
-    let line = |FollowedRun { job, number, due, attempt, ended }: &FollowedRun| {
+    let mut text = String::new();
+    for FollowedRun { job, number, due, attempt, ended, value } in follows {
         let (due, ended) = (to_nanos(due), to_nanos(ended));
-        format!("{number} {due} {attempt} {ended} {}", job.replace('\\', "\\\\").replace('\n', "\\n"))
-    };
-    follows.iter().map(line).collect::<Vec<_>>().join("\n")
+        let end = if text.is_empty() { "" } else { "\n" };
+        // Writing to a text does not fail.
+        let _ = write!(text, "{end}{number} {due} {attempt} {ended} {}", if value.is_some() { '=' } else { '-' });
+        for byte in value.iter().flat_map(|value| value.iter()) {
+            text.extend([byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)])));
+        }
+        text.push(' ');
+        text.push_str(&job.replace('\\', "\\\\").replace('\n', "\\n"));
+    }
+    text
 }
 
 fn follows(text: &str) -> Result<Vec<FollowedRun>, Fault> {
@@ -451,11 +462,15 @@ fn follows(text: &str) -> Result<Vec<FollowedRun>, Fault> {
         return Ok(Vec::new());
     }
     let line = |line: &str| {
-        let mut fields = line.splitn(5, ' ');
+        let mut fields = line.splitn(6, ' ');
         let number = fields.next()?.parse().ok()?;
         let due = from_nanos(fields.next()?.parse().ok()?);
         let attempt = fields.next()?.parse().ok()?;
         let ended = from_nanos(fields.next()?.parse().ok()?);
+        let value = match fields.next()? {
+            "-" => None,
+            value => Some(bytes(value.strip_prefix('=')?)?),
+        };
         let escaped = fields.next()?;
         let mut name = String::with_capacity(escaped.len());
         let mut letters = escaped.chars();
@@ -465,10 +480,20 @@ fn follows(text: &str) -> Result<Vec<FollowedRun>, Fault> {
                 letter => letter,
             });
         }
-        Some(FollowedRun { job: name.into(), number, due, attempt, ended })
+        Some(FollowedRun { job: name.into(), number, due, attempt, ended, value })
     };
     let all: Option<Vec<_>> = text.split('\n').map(line).collect();
     all.ok_or_else(|| Fault::Damaged(format!("{text:?} are no runs to follow")))
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// Bytes that are written in hexadecimal.
+fn bytes(text: &str) -> Option<Arc<[u8]>> {
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    let byte = |pair: &[u8]| u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok();
+    let pairs = text.as_bytes().chunks_exact(2);
+    pairs.remainder().is_empty().then(|| pairs.map(byte).collect())?
 }
 
 #[cfg(test)]
@@ -480,11 +505,15 @@ mod tests {
         let names = ["", "quakes", "a b", "\n", "\\", "\\n", "\\\n\\", "7 airports\n8 x", "\u{0}", "ü"];
         let run = |(name, number): (&str, u64)| {
             let (due, ended) = (from_nanos(number as i64), from_nanos(-7));
-            FollowedRun { job: name.into(), number, due, attempt: 3, ended }
+            let value = [None, Some([].into()), Some((0..=255).collect())][number as usize % 3].clone();
+            FollowedRun { job: name.into(), number, due, attempt: 3, ended, value }
         };
         let all: Vec<FollowedRun> = names.into_iter().zip(1..).map(run).collect();
         for some in [&all[..], &all[..1], &all[3..4], &[]] {
             assert_eq!(follows(&follows_text(some)).unwrap(), some);
+        }
+        for text in ["1 2 3 4 name", "1 2 3 4 =7 name", "1 2 3 4 =7g name", "1 2 3 4 77 name", "1 2 3 4 - "] {
+            assert_eq!(follows(text).is_ok(), text.ends_with("- "), "{text}");
         }
     }
 

@@ -51,6 +51,7 @@ fn first(connection: &Connection) -> rusqlite::Result<()> {
             kept INTEGER NOT NULL,
             open TEXT NOT NULL,
             open_sum INTEGER NOT NULL,
+            gathered TEXT NOT NULL,
             written_by TEXT NOT NULL,
             held_until INTEGER,
             held_boot TEXT,
@@ -73,7 +74,6 @@ fn first(connection: &Connection) -> rusqlite::Result<()> {
             took INTEGER NOT NULL,
             error TEXT,
             follows TEXT NOT NULL,
-            value BLOB,
             checksum INTEGER NOT NULL,
             PRIMARY KEY (job, number)
         ) WITHOUT ROWID;

@@ -81,7 +81,7 @@ impl Life {
                     // Much at once, so that the log grows beyond what makes a checkpoint by itself.
                     let record = store.load("much").expect("it reads").unwrap_or_else(|| JobRecord::new("much", at(0)));
                     let mut ended = store_kit::ended("much", record.last_run + 1, 1);
-                    ended.value = Some(vec![7; 1 << 20]);
+                    ended.error = Some("x".repeat(1 << 20));
                     let record = JobRecord { last_run: record.last_run + 1, ..record };
                     write(&store, "node", vec![change(record, vec![ended], Duration::ZERO)]).expect("it writes");
                 }
