@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use disk::{Disk, each_in_one, ended, follows_once, setting};
+use disk::{Disk, each_in_one, ended, follows_both_once, follows_once, setting};
 use punctual::{
     Backoff, Batch, Blocked, Done, Event, HistoryQuery, JobHandle, JobRecord, Keep, ManualClock, MemoryStore, Overlap, RunEnd,
     RunRecord, RunState, RunView, Scheduler, SchedulerBuilder, Store, StoreError, Why, WithoutStore, Work,
@@ -624,6 +624,8 @@ struct Spec {
     name: String,
     /// In seconds; `None` if it follows the one before.
     every: Option<u64>,
+    /// Whether it follows the two before.
+    all: bool,
     again: bool,
     retry: bool,
     background: bool,
@@ -664,12 +666,16 @@ impl Cluster {
         let mut rng = fastrand::Rng::with_seed(seed);
         let clock = ManualClock::new(DateTime::from_timestamp(1_772_000_000, 0).unwrap());
         let jobs = rng.usize(1..5);
-        let specs = (0..jobs).map(|number| Spec {
-            name: format!("job {number}"),
-            every: (number == 0 || rng.u8(..10) < 6).then(|| [1, 2, 5, 30][rng.usize(..4)]),
-            again: rng.bool(),
-            retry: rng.u8(..10) < 2,
-            background: rng.u8(..10) < 4,
+        let specs = (0..jobs).map(|number| {
+            let every = (number == 0 || rng.u8(..10) < 6).then(|| [1, 2, 5, 30][rng.usize(..4)]);
+            Spec {
+                name: format!("job {number}"),
+                every,
+                all: every.is_none() && number > 1 && rng.bool(),
+                again: rng.bool(),
+                retry: rng.u8(..10) < 2,
+                background: rng.u8(..10) < 4,
+            }
         });
         let specs = specs.collect();
         let store = MemoryStore::new(clock.clone());
@@ -703,7 +709,7 @@ impl Cluster {
     }
 
     fn register(&mut self, node: usize, process: &Process) {
-        let mut before: Option<JobHandle> = None;
+        let mut before: Vec<JobHandle> = Vec::new();
         for spec in self.specs.clone() {
             let called = self.called(node, process, &spec);
             macro_rules! said {
@@ -719,17 +725,20 @@ impl Cluster {
                 }};
             }
             let scheduler = &process.scheduler;
-            let job = match (spec.every, &before) {
-                (None, Some(before)) if spec.background => {
+            let job = match (spec.every, &before[..]) {
+                (None, [.., one, other]) if spec.all => {
+                    said!(scheduler.following_all((one, other))).do_with(move |run, _| called(run))
+                }
+                (None, [.., before]) if spec.background => {
                     said!(scheduler.following(before)).background().do_with(move |run, ()| called(run))
                 }
-                (None, Some(before)) => said!(scheduler.following(before)).do_with(move |run, ()| called(run)),
+                (None, [.., before]) => said!(scheduler.following(before)).do_with(move |run, ()| called(run)),
                 (every, _) => {
                     let job = said!(scheduler.every_period(SECOND * every.unwrap_or(1) as u32));
                     if spec.background { job.background().do_with(called) } else { job.do_with(move |run| called(run)) }
                 }
             };
-            before = Some(job.unwrap());
+            before.push(job.unwrap());
         }
     }
 
@@ -871,8 +880,12 @@ impl Cluster {
                     return Err(format!("{}: {run:?} was never ended", spec.name));
                 }
             }
-            if let (None, Some(before)) = (spec.every, place.checked_sub(1).and_then(|before| self.specs.get(before))) {
-                follows_once(&self.store, &spec.name, &before.name)?;
+            match (spec.every, &self.specs[..place]) {
+                (None, [.., one, other]) if spec.all => {
+                    follows_both_once(&self.store, &spec.name, [&one.name, &other.name])?;
+                }
+                (None, [.., before]) => follows_once(&self.store, &spec.name, &before.name)?,
+                _ => {}
             }
             let Some(every) = spec.every.or((place == 0).then_some(1)) else { continue };
             let mut ranges: Vec<(i64, i64, u64)> =

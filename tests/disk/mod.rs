@@ -54,6 +54,41 @@ pub fn follows_once(store: &MemoryStore, job: &str, before: &str) -> Result<(), 
     if done == followed { Ok(()) } else { Err(format!("{job}: followed {followed:?} of {done:?}")) }
 }
 
+/// Whether a job that follows all of two others has followed a success of each at a time: none twice, none out of order, and none
+/// left where the other one has one too.
+#[allow(dead_code, reason = "not every test has machines")]
+pub fn follows_both_once(store: &MemoryStore, job: &str, both: [&str; 2]) -> Result<(), String> {
+    let is_done = |run: &&RunRecord| matches!(run.state, RunState::Ended { end: RunEnd::Done, .. });
+    let open = store.load(job).map_err(|error| error.to_string())?.map_or(Vec::new(), |job| job.open);
+    let runs = ended(store, job)?;
+    let mut sets = Vec::new();
+    for run in runs.iter().chain(&open) {
+        let of = |name: &str| run.follows.iter().filter(|run| *run.job == *name).map(|run| run.number).collect::<Vec<u64>>();
+        let ([one], [other]) = (&of(both[0])[..], &of(both[1])[..]) else {
+            return Err(format!("{job}: not one of each: {run:?}"));
+        };
+        sets.push([*one, *other]);
+    }
+    sets.sort_unstable();
+    sets.push([u64::MAX; 2]);
+    let mut before = [0; 2];
+    for set in sets {
+        if before[0] >= set[0] || before[1] >= set[1] {
+            return Err(format!("{job}: {set:?} after {before:?}"));
+        }
+        let between = [0, 1].map(|which| {
+            let numbers = ended(store, both[which])?;
+            let numbers = numbers.iter().filter(is_done).map(|run| run.number);
+            Ok::<_, String>(numbers.filter(|number| before[which] < *number && *number < set[which]).min())
+        });
+        if let [Ok(Some(one)), Ok(Some(other))] = between {
+            return Err(format!("{job}: {one} and {other} are no set, between {before:?} and {set:?}"));
+        }
+        before = set;
+    }
+    Ok(())
+}
+
 /// Whether each occurrence belongs to one run, given the first and last that each makes up for and how many; gives how many
 /// occurrences all make up for together, and the first and last of them.
 #[allow(dead_code, reason = "not every test has machines")]
