@@ -1,10 +1,11 @@
 //! Clocks, and what happened to them between two looks.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::schedule::{length, to_nanos};
 use crate::sync::Mutex;
 
 /// Where all time comes from.
@@ -14,6 +15,12 @@ use crate::sync::Mutex;
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock.
     fn wall(&self) -> DateTime<Utc>;
+
+    /// The same in nanoseconds since 1970 UTC. While nothing is due it is all that a poll asks for, so a clock that can tell it
+    /// without a calendar does.
+    fn wall_nanos(&self) -> i64 {
+        to_nanos(&self.wall())
+    }
 
     /// Time since an origin of the clock's own. It never goes back; it may leave out the time for which the machine was
     /// suspended.
@@ -51,6 +58,13 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn wall(&self) -> DateTime<Utc> {
         Utc::now()
+    }
+
+    fn wall_nanos(&self) -> i64 {
+        match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => length(since),
+            Err(before) => length(before.duration()).saturating_neg(),
+        }
     }
 
     fn monotonic(&self) -> Duration {
@@ -224,9 +238,9 @@ const LONGEST_SUSPEND: i64 = 2 * 86_400 * 1_000_000_000;
 
 impl Watch {
     pub(crate) fn new(clock: &dyn Clock) -> Self {
-        let wall = crate::schedule::to_nanos(&clock.wall()).min(END);
-        let boot = clock.boot().map(crate::schedule::length);
-        let monotonic = crate::schedule::length(clock.monotonic());
+        let wall = clock.wall_nanos().min(END);
+        let boot = clock.boot().map(length);
+        let monotonic = length(clock.monotonic());
         Watch { boot, now: Now { monotonic, wall, elapsed: wall, slept: 0, stepped: 0 } }
     }
 
@@ -237,9 +251,9 @@ impl Watch {
 
     /// Looks at the clocks. After a jump the time since boot is needed to tell what it was; without it (`None`) nothing is
     /// changed and the answer is [`Look::AskBoot`].
-    pub(crate) fn look(&mut self, monotonic: Duration, wall: DateTime<Utc>, boot: Option<Option<Duration>>) -> Look {
-        let monotonic = crate::schedule::length(monotonic);
-        let wall = crate::schedule::to_nanos(&wall).min(END);
+    pub(crate) fn look(&mut self, monotonic: Duration, wall: i64, boot: Option<Option<Duration>>) -> Look {
+        let monotonic = length(monotonic);
+        let wall = wall.min(END);
         if monotonic < self.now.monotonic {
             // Read before the last look, by a thread that comes late with it.
             self.now = Now { slept: 0, stepped: 0, ..self.now };
@@ -257,7 +271,7 @@ impl Watch {
             self.boot = self.boot.map(|boot| boot.saturating_add(passed));
             return Look::At(self.now, Changes::default());
         }
-        let boot = boot.flatten().map(crate::schedule::length);
+        let boot = boot.flatten().map(length);
         let suspended = suspended(jump, passed, self.boot, boot);
         self.boot = if self.boot.is_some() { boot.or(self.boot) } else { None };
         let stepped = jump.saturating_sub(suspended);
@@ -273,11 +287,11 @@ impl Watch {
 ///
 /// Between two readings the thread may have been kept from running, and a clock moved: what they then say together is a
 /// jump that never was. So they are read until nothing moved meanwhile.
-pub(crate) fn read_together(clock: &dyn Clock) -> (Duration, DateTime<Utc>, Option<Duration>) {
+pub(crate) fn read_together(clock: &dyn Clock) -> (Duration, i64, Option<Duration>) {
     let mut tries = 0;
     loop {
-        let (monotonic, wall, boot) = (clock.monotonic(), clock.wall(), clock.boot());
-        let moved = clock.wall().signed_duration_since(wall).abs().to_std().unwrap_or(Duration::MAX);
+        let (monotonic, wall, boot) = (clock.monotonic(), clock.wall_nanos(), clock.boot());
+        let moved = Duration::from_nanos(clock.wall_nanos().abs_diff(wall));
         tries += 1;
         if moved.max(clock.monotonic().saturating_sub(monotonic)) < TOGETHER || tries == MOST_TRIES {
             return (monotonic, wall, boot);

@@ -14,6 +14,7 @@ mod ending;
 mod entry;
 mod follow;
 mod gate;
+mod glance;
 mod keep;
 mod lease;
 mod limits;
@@ -62,6 +63,7 @@ use crate::sync::atomic::AtomicBool;
 use crate::sync::{Condvar, Mutex, OnceLock, RwLock};
 use awaited::{Awaited, ClockTest};
 use entry::Job;
+use glance::Glance;
 use keep::Keeping;
 use limits::Allows;
 use observe::{Observer, Subscription};
@@ -136,6 +138,7 @@ pub(crate) struct Shared<C> {
     /// Whether other processes use the store too.
     is_shared: bool,
     table: Mutex<Table<C>>,
+    glance: Glance,
     polling: AtomicBool,
     /// With `table`: something was asked for from outside, or a poll ended.
     changed: Condvar,
@@ -352,6 +355,7 @@ impl<C: 'static> SchedulerBuilder<C> {
             is_clock_right: self.is_clock_right,
             store: self.store,
             is_shared: lease.is_some(),
+            glance: Glance::new(),
             table: Mutex::new(Table::new(watch, awaited, keeping)),
             polling: AtomicBool::new(false),
             changed: Condvar::new(),
@@ -395,6 +399,7 @@ impl<C> Shared<C> {
     fn with<R>(&self, change: impl FnOnce(&mut Table<C>) -> R) -> R {
         let (result, after, asked) = {
             let mut table = self.table.lock();
+            self.glance.is_over();
             let news = table.news;
             let result = change(&mut table);
             let after = if table.after.is_empty() { None } else { Some(std::mem::take(&mut table.after)) };
@@ -440,17 +445,24 @@ impl<C> Shared<C> {
 
     /// Looks at the clock and, with it, at the table, for what costs least: nothing was set and nothing is due.
     fn glance(&self) -> Option<(Option<i64>, usize)> {
-        let (monotonic, wall) = (self.clock.monotonic(), self.clock.wall());
+        let wall = self.clock.wall_nanos();
+        let seen = self.glance.at(wall);
+        if seen.is_some() {
+            return seen;
+        }
+        let monotonic = self.clock.monotonic();
         let mut table = self.table.lock();
         let Look::At(now, _) = table.watch.look(monotonic, wall, None) else { return None };
-        let idle = table.quiet(now)?;
+        let (quiet_for, idle) = table.quiet(now)?;
         table.polled = now.elapsed;
-        Some((idle, table.placed()))
+        let left = table.placed();
+        self.glance.saw(now, quiet_for, idle, left);
+        Some((idle, left))
     }
 
     /// Looks at the clock. If the wall clock was set, the jobs that follow it are asked anew.
     fn now(&self) -> Now {
-        let (monotonic, wall) = (self.clock.monotonic(), self.clock.wall());
+        let (monotonic, wall) = (self.clock.monotonic(), self.clock.wall_nanos());
         let mut look = self.table.lock().watch.look(monotonic, wall, None);
         if look == Look::AskBoot {
             let (monotonic, wall, boot) = read_together(&*self.clock);
@@ -463,7 +475,11 @@ impl<C> Shared<C> {
         let events: Vec<Event> = changes.each().map(Event::Clock).collect();
         self.tell(&events);
         if changes.stepped != 0 {
-            let asked = self.table.lock().stepped(changes, now);
+            let asked = {
+                let mut table = self.table.lock();
+                self.glance.is_over();
+                table.stepped(changes, now)
+            };
             for (id, plan, from, reanchored) in asked {
                 self.ask(id, plan, from, reanchored);
             }
@@ -588,7 +604,7 @@ impl<C: 'static> Scheduler<C> {
     /// Lets no further run start until [`resume`](Self::resume). What passes meanwhile is missed: see [`Missed`]. Time limits are
     /// looked at again only then.
     pub fn pause(&self) {
-        self.0.table.lock().paused = true;
+        self.0.with(|table| table.paused = true);
     }
 
     /// Goes on after [`pause`](Self::pause).

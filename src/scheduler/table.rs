@@ -630,25 +630,25 @@ impl<C> Table<C> {
         self.all().filter_map(|job| job.next_run(now)).min()
     }
 
-    /// How long until the host is needed, as [`idle`](Self::idle) says, if a poll has nothing to do.
-    pub(super) fn quiet(&self, now: Now) -> Option<Option<i64>> {
-        let until_written = self.until_written(now);
-        if !self.returned.is_empty() || until_written.is_some_and(|left| left <= 0) || self.has_due(now) {
+    /// If a poll has nothing to do: for how long none will have, and how long until the host is needed, as
+    /// [`idle`](Self::idle) says.
+    pub(super) fn quiet(&self, now: Now) -> Option<(i64, Option<i64>)> {
+        if !self.returned.is_empty() {
             return None;
         }
-        Some(earlier(self.until_due(now), until_written))
+        let until_written = self.until_written(now);
+        let quiet_for = earlier(self.until_looked_at(now), until_written).unwrap_or(i64::MAX);
+        (quiet_for > 0).then(|| (quiet_for, earlier(self.until_due(now), until_written)))
     }
 
-    /// Whether a job is to be looked at, whatever its slack.
-    fn has_due(&self, now: Now) -> bool {
-        if self.paused || self.closed {
-            return false;
+    /// How long until a job is to be looked at, whatever its slack.
+    fn until_looked_at(&self, now: Now) -> Option<i64> {
+        if self.rests() {
+            return self.until_due(now);
         }
-        if let Some(awaited) = &self.awaited {
-            return awaited.asks_at <= now.elapsed;
-        }
-        self.elapsed.first().is_some_and(|(rank, _)| rank.due <= now.elapsed)
-            || self.wall.first().is_some_and(|(rank, _)| rank.due <= now.wall)
+        let elapsed = self.elapsed.first().map(|(rank, _)| rank.due.saturating_sub(now.elapsed));
+        let wall = self.wall.first().map(|(rank, _)| rank.due.saturating_sub(now.wall));
+        earlier(elapsed, wall)
     }
 
     /// Whether nothing starts for now.
