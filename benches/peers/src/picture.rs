@@ -50,9 +50,8 @@ pub fn draw(file: &Path, rounds: usize, options: &Options) -> Drawn {
     let firing = measured("fire", rounds, options, cases::firing);
     let mut svg = String::new();
     plot(&SVGBackend::with_string(&mut svg, SIZE).into_drawing_area(), &idle, &firing)?;
-    let head = svg.find('>').ok_or("no SVG")? + 1;
-    let body = svg.find("<svg").map_or(head, |svg_tag| svg_tag + svg[svg_tag..].find('>').map_or(0, |end| end + 1));
-    svg.insert_str(body, STYLE);
+    let opened = svg.find('>').ok_or("no SVG")? + 1;
+    svg.insert_str(opened, STYLE);
     std::fs::write(file, svg)?;
     Ok(())
 }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use clap::Parser;
 use punctual::{JobHandle, ManualClock, Scheduler};
+use punctual_peers::measure::Figures;
 
 #[derive(Parser)]
 #[command(about = "A day of virtual time with jobs that come and go: heap, and what a poll costs")]
@@ -108,9 +109,9 @@ fn mebibytes(bytes: i64) -> f64 {
 #[derive(Default)]
 struct Costs {
     runs: usize,
-    /// A poll with nothing due.
+    /// A poll with nothing due, the median.
     idle: f64,
-    /// A run, of polls in which jobs were due.
+    /// A run, the mean, of polls in which jobs were due.
     firing: f64,
 }
 
@@ -151,7 +152,7 @@ impl Life {
     }
 
     fn hour(&mut self, changes: u32) -> Costs {
-        let (mut runs, mut idle, mut firing) = (0, 0.0, 0.0);
+        let (mut runs, mut idle, mut firing) = (0, Vec::new(), 0.0);
         for _ in 0..3600 {
             (0..changes).for_each(|_| self.change());
             self.clock.advance(Duration::from_secs(1));
@@ -159,11 +160,11 @@ impl Life {
             runs += self.scheduler.run_pending().ran();
             let between = Instant::now();
             let tick = self.scheduler.run_pending();
-            idle += between.elapsed().as_nanos() as f64;
+            idle.push(between.elapsed().as_nanos() as f64);
             firing += (between - began).as_nanos() as f64;
             assert_eq!(tick.ran(), 0, "it has just run");
         }
-        Costs { runs, idle: idle / 3600.0, firing: firing / runs.max(1) as f64 }
+        Costs { runs, idle: Figures::of(idle).median, firing: firing / runs.max(1) as f64 }
     }
 
     /// One goes, and another one comes.

@@ -76,7 +76,7 @@ pub fn firing(jobs: usize, options: &Options) -> Vec<Contender> {
     let mut contenders = vec![instant_now(), boxed_calls(jobs), heap_pop_and_push(jobs, jobs)];
     contenders.extend(POLLED.map(|peer| Contender::peer(peer, hosts::firing(filled(peer, jobs, Every::Second), jobs))));
     if jobs <= MOST_OF_TOKIO_CRON {
-        contenders.push(Contender::peer(TOKIO_CRON, TokioCron::filled(jobs, Every::Second).firing(jobs)));
+        contenders.push(Contender::peer(TOKIO_CRON, TokioCron::firing(jobs)));
     }
     if jobs <= MOST_OF_PYTHON {
         contenders.extend(python::contenders(options, "fire", jobs));
