@@ -145,7 +145,7 @@ impl SplitMix64 {
 
 fn describe(table: &[Work], options: &Options) {
     let load: f64 = table.iter().map(|work| work.length.as_secs_f64() / work.period.as_secs_f64()).sum();
-    let each_second = table.iter().filter(|work| Duration::from_secs(1).as_nanos() % work.period.as_nanos() == 0);
+    let each_second = table.iter().filter(|work| Duration::from_secs(1).as_nanos().is_multiple_of(work.period.as_nanos()));
     let (jobs, burst) = each_second.fold((0, Duration::ZERO), |(jobs, sum), work| (jobs + 1, sum + work.length));
     println!(
         "{} jobs of seed {}: {:.1} % of the time together; {jobs} of them, {}, due at once every second",
