@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let bytes = match name.as_str() {
         "plain" => held(|| plain(jobs)),
         "punctual-handles" => held(|| with_handles(jobs)),
-        TOKIO_CRON => held(|| TokioCron::filled(jobs, Every::Hour)) - held(|| TokioCron::filled(0, Every::Hour)),
+        TOKIO_CRON => held(|| TokioCron::filled(jobs, Every::Hour)) - held(|| TokioCron::with_room(jobs)),
         "punctual" => held(|| filled("punctual", jobs, Every::Hour)),
         peer if POLLED.contains(&peer) => held(|| filled(peer, jobs, Every::Hour)),
         _ => {
