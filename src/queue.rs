@@ -82,9 +82,9 @@ impl Queue {
                 place as usize
             }
         };
-        self.places[index] = place as u32;
-        let place = self.up(place);
-        self.down(place);
+        if self.up(place) == place {
+            self.down(place);
+        }
     }
 
     /// Takes a slot out; says whether it was in.
@@ -95,9 +95,7 @@ impl Queue {
         }
         let place = place as usize;
         self.heap.swap_remove(place);
-        if let Some((_, moved)) = self.heap.get(place) {
-            self.places[*moved as usize] = place as u32;
-            let place = self.up(place);
+        if place < self.heap.len() && self.up(place) == place {
             self.down(place);
         }
         true
@@ -112,35 +110,47 @@ impl Queue {
         }
     }
 
-    fn swap(&mut self, one: usize, other: usize) {
-        self.heap.swap(one, other);
-        self.places[self.heap[one].1 as usize] = one as u32;
-        self.places[self.heap[other].1 as usize] = other as u32;
+    fn put(&mut self, place: usize, entry: (Rank, u32)) {
+        self.heap[place] = entry;
+        self.places[entry.1 as usize] = place as u32;
     }
 
+    /// Moves an entry up to its place: those that it passes go down into the place that it left.
     fn up(&mut self, mut place: usize) -> usize {
+        let entry = self.heap[place];
         while place > 0 {
             let parent = (place - 1) / CHILDREN;
-            if self.heap[parent].0 <= self.heap[place].0 {
+            let above = self.heap[parent];
+            if above.0 <= entry.0 {
                 break;
             }
-            self.swap(place, parent);
+            self.put(place, above);
             place = parent;
         }
+        self.put(place, entry);
         place
     }
 
     fn down(&mut self, mut place: usize) {
+        let entry = self.heap[place];
         loop {
             let first = place * CHILDREN + 1;
-            let children = first..(first + CHILDREN).min(self.heap.len());
-            let Some(least) = children.min_by_key(|child| self.heap[*child].0) else { break };
-            if self.heap[place].0 <= self.heap[least].0 {
+            let last = self.heap.len().min(first + CHILDREN);
+            let Some((mut least, others)) = self.heap.get(first..last).and_then(<[_]>::split_first) else { break };
+            let mut child = first;
+            for (other, beside) in (first + 1..).zip(others) {
+                if beside.0 < least.0 {
+                    (least, child) = (beside, other);
+                }
+            }
+            let least = *least;
+            if entry.0 <= least.0 {
                 break;
             }
-            self.swap(place, least);
-            place = least;
+            self.put(place, least);
+            place = child;
         }
+        self.put(place, entry);
     }
 }
 

@@ -141,6 +141,11 @@ mod model {
             let _first = self.first.lock();
             self.value.get_or_init(value)
         }
+
+        pub(crate) fn set(&self, value: T) -> Result<(), T> {
+            let _first = self.first.lock();
+            self.value.set(value)
+        }
     }
 
     impl<T> Default for OnceLock<T> {

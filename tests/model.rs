@@ -206,6 +206,20 @@ models! {
         other.join().unwrap();
     }
 
+    /// What a poll saw that had nothing to do holds until somebody asks for something.
+    what_is_asked_for_runs_at_the_next_poll {
+        let (_, scheduler) = world(1);
+        let ran = Flag::default();
+        let job = { let ran = ran.clone(); scheduler.every(1).hour().do_(move || ran.set()).unwrap() };
+        let other = thread::spawn(move || assert!(job.run_now()));
+        for _ in 0..3 {
+            let _ = scheduler.run_pending();
+        }
+        other.join().unwrap();
+        let _ = scheduler.run_pending();
+        assert!(ran.is_set());
+    }
+
     a_run_that_comes_back_ends_a_wait {
         let (_, scheduler) = world(1);
         let followed = Flag::default();

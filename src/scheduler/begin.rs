@@ -97,7 +97,10 @@ impl<C> Table<C> {
         };
         let view = RunView { facts, signals: job.signals.clone(), limit: None, claim };
         let (started, took, rules) = (moment.wall(), Duration::ZERO, job.rules.clone());
-        Some(Box::new(Attempt { view, after, started, took, ends: None, rules, error: None }))
+        let attempt = Attempt { view, after, started, took, ends: None, rules, error: None };
+        let Some(mut place) = self.spare.take() else { return Some(Box::new(attempt)) };
+        *place = attempt;
+        Some(place)
     }
 
     /// Tells of an attempt that starts, and counts how late its run is.

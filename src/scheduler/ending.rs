@@ -246,6 +246,8 @@ impl<C> Table<C> {
         // What its job holds too may go here.
         if attempt.after.is_some() {
             self.after.attempts.push(attempt);
+        } else if attempt.rules.is_none() {
+            self.spare = Some(attempt);
         }
         if cancels {
             return;

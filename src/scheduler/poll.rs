@@ -25,15 +25,15 @@ use crate::sync::atomic::Ordering;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a tick says how long the host may rest: `tick.idle(most)`"]
 pub struct Tick {
-    ran: usize,
-    handed: usize,
-    returned: usize,
-    failed: usize,
-    merged: usize,
-    left: usize,
-    next: Option<Duration>,
+    ran: u32,
+    handed: u32,
+    returned: u32,
+    failed: u32,
+    merged: u32,
+    put_off: u32,
+    left: u32,
     busy: bool,
-    put_off: usize,
+    next: Option<Duration>,
     overran: Option<Overrun>,
 }
 
@@ -53,38 +53,39 @@ impl Tick {
 
     fn quiet(idle: Option<i64>, left: usize, busy: bool) -> Tick {
         let next = idle.map(|idle| Duration::from_nanos(idle.max(0) as u64));
-        Tick { left, next, busy, ..Tick::BUSY }
+        // Each has a slot, and there are not so many of those.
+        Tick { left: left as u32, next, busy, ..Tick::BUSY }
     }
 
     /// How many times a job was called: once for each attempt, and for each turn of a run in steps.
     pub fn ran(&self) -> usize {
-        self.ran
+        self.ran as usize
     }
 
     /// How many runs were handed over, to go on in the background.
     pub fn handed(&self) -> usize {
-        self.handed
+        self.handed as usize
     }
 
     /// How many runs came back from the background.
     pub fn returned(&self) -> usize {
-        self.returned
+        self.returned as usize
     }
 
     /// How many attempts ended badly, of those called here and those that came back.
     pub fn failed(&self) -> usize {
-        self.failed
+        self.failed as usize
     }
 
     /// How many runs could have waited by their slack, and were started since the host was awake anyway: at most so many
     /// wake-ups were saved.
     pub fn merged(&self) -> usize {
-        self.merged
+        self.merged as usize
     }
 
     /// How many jobs were still due when the budget was spent, counted up to a thousand; they come first at the next poll.
     pub fn put_off(&self) -> usize {
-        self.put_off
+        self.put_off as usize
     }
 
     /// The job that was running when the budget was spent, and for how long it went on.
@@ -94,7 +95,7 @@ impl Tick {
 
     /// How many jobs wait for a later due time, or were put off.
     pub fn left(&self) -> usize {
-        self.left
+        self.left as usize
     }
 
     /// How long until the host is needed: until the next job is due, and its slack is used up; zero if one is, `None` if none
@@ -300,7 +301,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             table.tell(|_| Event::PutOff { jobs, first });
             Some(jobs)
         });
-        self.tick.put_off = put_off.unwrap_or(0);
+        self.tick.put_off = put_off.map_or(0, |jobs| jobs as u32);
     }
 
     /// What came back from the background, in the order in which it did.
@@ -520,7 +521,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         self.read = ended;
         self.moved = true;
         self.tick.ran += 1;
-        self.tick.merged += usize::from(merged);
+        self.tick.merged += u32::from(merged);
         let ending = match called {
             Ok(called) => Ending::of(called),
             Err(said) => Ending::Failed(FailureKind::Panic(said)),
@@ -569,7 +570,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             _ => {
                 drop_quietly(origin);
                 self.tick.handed += 1;
-                self.tick.merged += usize::from(merged);
+                self.tick.merged += u32::from(merged);
                 self.moved = true;
                 shared.with(|table| {
                     table.announce(&view.facts);

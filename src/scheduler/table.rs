@@ -62,6 +62,8 @@ pub(super) struct Table<C> {
     pub(super) turns: u64,
     /// The last number given to a run.
     pub(super) serial: u64,
+    /// An attempt that is over and held nothing of the user's: the next one takes its place in memory.
+    pub(super) spare: Option<Box<Attempt>>,
     pub(super) paused: bool,
     /// Shut down: no further run starts, and none is registered.
     pub(super) closed: bool,
@@ -184,6 +186,7 @@ impl<C> Table<C> {
             order: 1,
             turns: 0,
             serial: 0,
+            spare: None,
             paused: false,
             closed: false,
             awaited,
