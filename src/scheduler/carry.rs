@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::ending::End;
 use super::entry::{Attempt, Chain, Followed, Job, Live, On, State, Waiting};
-use super::keep::KeptJob;
 use super::plan::{Plan, Scale};
-use super::table::{Table, is_wrong_before};
+use super::record::{Keep, KeptJob};
+use super::stepped::is_wrong_before;
+use super::table::Table;
 use super::value::{Joined, Value, keepable, kept, read_failure, read_last};
 use super::{Shared, register};
 use crate::clock::Now;
@@ -18,15 +19,6 @@ use crate::policy::{CutOff, Due, OnChange};
 use crate::run::{BoxError, RunFacts, RunView};
 use crate::schedule::{Schedule, from_nanos, to_nanos};
 use crate::store::{FollowedRun, JobRecord, RunRecord, RunState};
-
-/// What is said of how a job is kept.
-#[derive(Default)]
-pub(super) struct Keep {
-    pub(super) cut_off: CutOff,
-    pub(super) on_change: OnChange,
-    pub(super) formerly: Vec<String>,
-    pub(super) hold_after: Option<u32>,
-}
 
 /// What is known of a job that is registered.
 pub(super) struct Known {
@@ -252,7 +244,6 @@ impl<C> Job<C> {
         // If the clock was set back meanwhile they lie ahead: nothing waits for longer than it was to wait at first.
         let within = |at: &chrono::DateTime<chrono::Utc>, most: i64| elapsed(at).min(now.elapsed.saturating_add(most));
         let delay = self.chain.as_ref().and_then(|chain| chain.delay).unwrap_or(0);
-        let retry = self.rules.as_ref().and_then(|rules| rules.retry.as_ref()).map(|retry| retry.backoff.clone());
         let cut_off = self.kept.as_ref().map(|kept| kept.cut_off);
         let mut crashed = false;
         for run in open {
@@ -273,7 +264,8 @@ impl<C> Job<C> {
                 RunState::Again { from } => {
                     let error = run.error.clone().unwrap_or_default();
                     let kind = FailureKind::Error(Arc::from(BoxError::from(error)));
-                    let longest = retry.as_ref().map_or(0, |backoff| backoff.longest(run.attempt));
+                    let retry = self.rules.as_ref().and_then(|rules| rules.retry.as_ref());
+                    let longest = retry.map_or(0, |retry| retry.backoff.longest(run.attempt));
                     self.tried_again(run, kind, within(&from, longest), after, now);
                 }
                 RunState::Started { at } => {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::away::Launcher;
 use super::begin::Starting;
-use super::keep::KeptJob;
 use super::limits::LimitId;
 use super::plan::{Plan, Scale};
+use super::record::KeptJob;
 use super::run::{Called, Run};
 use super::table::earlier;
 use super::value::{Joined, Reader, Value};

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::entry::{Block, BlockedBy, Followed, Job, Waiting};
-use super::keep::KeptJob;
+use super::record::KeptJob;
 use super::table::Table;
 use crate::clock::Now;
 use crate::event::Event;

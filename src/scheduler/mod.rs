@@ -23,9 +23,11 @@ mod options;
 mod part;
 mod plan;
 mod poll;
+mod record;
 mod register;
 mod run;
 mod step;
+mod stepped;
 mod summary;
 mod table;
 mod value;
@@ -721,9 +723,9 @@ impl<C: 'static> Control for Shared<C> {
         };
         let next = plan.map(|(plan, last_due, searched, edition)| {
             // What was run is not run again, also when the wall clock was set back.
-            let wrong_before = |last: i64| table::is_wrong_before(last, searched.is_some(), now);
+            let wrong_before = |last: i64| stepped::is_wrong_before(last, searched.is_some(), now);
             let last_due = last_due.filter(|last| plan.scale == Scale::Wall && !wrong_before(*last));
-            let searched = searched.filter(|_| plan.scale == Scale::Wall && table::is_wrong(now));
+            let searched = searched.filter(|_| plan.scale == Scale::Wall && stepped::is_wrong(now));
             let from = plan.on_scale(now).max(last_due.unwrap_or(i64::MIN)).max(searched.unwrap_or(i64::MIN));
             // A schedule of the user's own that panics ends here; its job says so when it is next asked.
             let next = caught(|| plan.next(from)).unwrap_or(None);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Defaults;
-use super::carry::Keep;
 use super::entry::{BlockedBy, Condition, Hours, Retry, Rules, Worth};
 use super::limits::Allows;
+use super::record::Keep;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::policy::{Backoff, Missed, Overlap};

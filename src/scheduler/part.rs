@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::entry::{Attempt, Job};
-use super::keep::{KeptJob, Sent};
+use super::keep::Sent;
+use super::record::KeptJob;
 use super::table::Table;
 use crate::clock::Now;
 use crate::id::JobId;

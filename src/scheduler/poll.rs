@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::away::{Away, Home, How, Returned};
 use super::ending::End;
 use super::entry::{Attempt, BlockedBy, Inline};
-use super::keep::text_of;
+use super::record::text_of;
 use super::run::Called;
 use super::step::{Call, HandOver, Moment, Step, TimedOut};
 use super::value::Value;
