@@ -6,12 +6,11 @@ use chrono::{DateTime, Utc};
 
 use super::Shared;
 use super::entry::Job;
-use super::plan::{Plan, Scale};
-use super::table::Table;
+use super::plan::Scale;
+use super::table::{Ask, Table};
 use crate::caught::caught;
 use crate::clock::Now;
 use crate::event::Event;
-use crate::id::JobId;
 use crate::schedule::from_nanos;
 
 /// The host's own test of a clock.
@@ -59,9 +58,7 @@ impl<C> Shared<C> {
                 Vec::new()
             }
         });
-        for (id, plan, from, reanchored) in asked {
-            self.ask(id, plan, from, reanchored);
-        }
+        asked.into_iter().for_each(|ask| self.ask(ask));
     }
 }
 
@@ -74,8 +71,8 @@ impl<C> Table<C> {
         now
     }
 
-    /// The plans that have to be asked anew, each with the instant to search from.
-    fn clock_is_right(&mut self, now: Now) -> Vec<(JobId, Plan, i64, bool)> {
+    /// What has to be asked anew.
+    fn clock_is_right(&mut self, now: Now) -> Vec<Ask> {
         let Some(awaited) = self.awaited.take() else { return Vec::new() };
         let waited = Duration::from_nanos(now.elapsed.saturating_sub(awaited.since).max(0).unsigned_abs());
         self.tell(|_| Event::ClockIsRight { waited });
@@ -88,7 +85,7 @@ impl<C> Table<C> {
 }
 
 impl<C> Job<C> {
-    fn place_anew(&mut self, now: Now) -> Option<(JobId, Plan, i64, bool)> {
+    fn place_anew(&mut self, now: Now) -> Option<Ask> {
         let plan = self.plan.as_mut()?;
         plan.set_by(now);
         let record = self.kept.as_ref().and_then(|kept| kept.carries_on(plan));
@@ -105,6 +102,6 @@ impl<C> Job<C> {
             None => {}
         }
         let from = self.searched;
-        self.plan.clone().map(|plan| (self.id, plan, from, reanchored))
+        self.plan.clone().map(|plan| Ask { id: self.id, plan, from, reanchored })
     }
 }

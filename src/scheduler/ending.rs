@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::entry::{Attempt, Followed, Inline, Job, Live, On, State, Waiting};
 use super::plan::Scale;
-use super::table::{AFTER_ALL_JOBS, Departed, Table};
+use super::table::{AFTER_ALL_JOBS, Ask, Departed, Table};
 use super::value::{Value, keepable, write_failure, write_last};
 use crate::clock::Now;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
@@ -201,7 +201,7 @@ impl<C> Table<C> {
             plan.restarted(from);
             job.searched = from;
             if plan.has_callbacks() {
-                let ask = (id, plan.clone(), from);
+                let ask = Ask { id, plan: plan.clone(), from, reanchored: false };
                 self.after.asks.push(ask);
             } else {
                 job.next = plan.next(from);

@@ -70,7 +70,7 @@ use keep::Keeping;
 use limits::Allows;
 use observe::{Observer, Subscription};
 use plan::{Plan, Scale};
-use table::Table;
+use table::{Ask, Table};
 use wait::Alarm;
 
 /// A set of jobs and their due times, run by the host's own loop.
@@ -410,9 +410,7 @@ impl<C> Shared<C> {
         if let Some(after) = after {
             let (events, asks) = after.wake_and_drop();
             self.tell(&events);
-            for (id, plan, from) in asks {
-                self.ask(id, plan, from, false);
-            }
+            asks.into_iter().for_each(|ask| self.ask(ask));
         }
         if asked {
             self.changed.notify_all();
@@ -429,7 +427,8 @@ impl<C> Shared<C> {
 
     /// Asks a schedule with the lock free, and sets its job's next occurrence. One of the user's own that panics ends here; its
     /// job says so when it is next asked.
-    fn ask(&self, id: JobId, plan: Plan, from: i64, reanchored: bool) {
+    fn ask(&self, ask: Ask) {
+        let Ask { id, plan, from, reanchored } = ask;
         let next = caught(|| plan.next(from)).unwrap_or(None);
         self.with(|table| table.found(id, &plan.schedule, from, next, reanchored));
         drop_quietly(plan);
@@ -482,9 +481,7 @@ impl<C> Shared<C> {
                 self.glance.is_over();
                 table.stepped(changes, now)
             };
-            for (id, plan, from, reanchored) in asked {
-                self.ask(id, plan, from, reanchored);
-            }
+            asked.into_iter().for_each(|ask| self.ask(ask));
         }
         now
     }

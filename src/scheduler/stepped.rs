@@ -2,7 +2,7 @@
 
 use super::entry::Job;
 use super::plan::{Plan, Scale};
-use super::table::Table;
+use super::table::{Ask, Table};
 use crate::clock::{Changes, Now};
 use crate::event::Event;
 use crate::id::JobId;
@@ -12,8 +12,8 @@ use crate::schedule::{Schedule, from_nanos};
 const WRONG_BEFORE: i64 = 86_400 * 1_000_000_000;
 
 impl<C> Table<C> {
-    /// The wall clock was set: the plans that have to be asked anew, each with the instant to search from.
-    pub(super) fn stepped(&mut self, changes: Changes, now: Now) -> Vec<(JobId, Plan, i64, bool)> {
+    /// The wall clock was set: what has to be asked anew.
+    pub(super) fn stepped(&mut self, changes: Changes, now: Now) -> Vec<Ask> {
         let mut asked = Vec::new();
         self.awaited.iter_mut().for_each(|awaited| awaited.is_set(now));
         // Records are by the wall clock, elapsed time is not: the next process has to know that no time has passed.
@@ -31,7 +31,8 @@ impl<C> Table<C> {
             self.requeue(id);
         }
         for job in self.all_mut() {
-            let is_kept = job.kept.is_some();
+            let (id, is_kept) = (job.id, job.kept.is_some());
+            let ask = |plan: &Plan, from: i64, reanchored: bool| Ask { id, plan: plan.clone(), from, reanchored };
             let Some(plan) = &mut job.plan else { continue };
             if plan.scale == Scale::Elapsed {
                 continue;
@@ -42,20 +43,20 @@ impl<C> Table<C> {
                 job.missed_until = job.missed_until.saturating_add(changes.stepped);
                 job.last_due = job.last_due.map(|due| due.saturating_add(changes.stepped));
                 let from = job.searched.saturating_add(changes.stepped);
-                asked.push((job.id, plan.clone(), from, false));
+                asked.push(ask(plan, from, false));
             } else if (changes.stepped < 0 || is_kept && was_wrong) && job.next.is_some_and(|next| next > now.wall) {
                 let wrong_before = |at: i64| is_wrong_before(at, is_kept, now);
                 if wrong_before(plan.registered) {
                     plan.restarted(now.wall);
                 }
                 match job.last_due {
-                    None => asked.push((job.id, plan.clone(), now.wall, false)),
+                    None => asked.push(ask(plan, now.wall, false)),
                     Some(last) if wrong_before(last) => {
                         job.last_due = None;
-                        asked.push((job.id, plan.clone(), now.wall, true));
+                        asked.push(ask(plan, now.wall, true));
                     }
                     // What lies between was dropped and not run: it may come again.
-                    Some(last) => asked.push((job.id, plan.clone(), now.wall.max(last), false)),
+                    Some(last) => asked.push(ask(plan, now.wall.max(last), false)),
                 }
             }
         }

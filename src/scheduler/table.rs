@@ -120,8 +120,15 @@ pub(super) struct After<C> {
     pub(super) asks: Vec<Ask>,
 }
 
-/// A schedule with code of the user's own that is to be asked anew, from an instant on its scale.
-pub(super) type Ask = (JobId, Plan, i64);
+/// A job whose schedule is to be asked anew: it may have code of the user's own.
+pub(super) struct Ask {
+    pub(super) id: JobId,
+    pub(super) plan: Plan,
+    /// From this instant on its scale.
+    pub(super) from: i64,
+    /// Whether it follows the clock anew, since that was wrong before.
+    pub(super) reanchored: bool,
+}
 
 impl<C> Default for After<C> {
     fn default() -> Self {
