@@ -671,6 +671,7 @@ struct Stretch {
 }
 
 impl Spec {
+    #[inline]
     fn here<'a>(&'a self, setting: &Setting<'a>, asked: i64) -> Here<'a> {
         let zone = self.zone.as_ref().unwrap_or(setting.zone);
         let start = self.start.map(|start| start.saturating_add(setting.moved));
@@ -689,6 +690,7 @@ impl Spec {
     }
 
     /// The rhythm as a set of local times, if it follows the clock on the wall.
+    #[inline(always)]
     fn occurrences<'a>(&'a self, here: &Here<'a>) -> Option<Occurrences<'a>> {
         let pattern = match &self.rhythm {
             Rhythm::Aligned(period) => Pattern::Aligned { period: *period },
@@ -708,6 +710,7 @@ impl Spec {
         Some(Occurrences::new(pattern, here.zone, self.on_gap, self.on_fold, &self.except))
     }
 
+    #[inline(always)]
     fn next_unfiltered(&self, here: &Here<'_>, after: i64) -> Option<i64> {
         match &self.rhythm {
             Rhythm::Interval(period) => interval::next(*period, here.anchor, after),

@@ -61,6 +61,7 @@ fn nanos(seconds: i64) -> i64 {
 }
 
 impl<'a> Occurrences<'a> {
+    #[inline]
     pub(crate) fn new(
         pattern: Pattern<'a>,
         zone: &'a Zone,
@@ -79,11 +80,17 @@ impl<'a> Occurrences<'a> {
     }
 
     /// The first occurrence after an instant.
+    #[inline]
     pub(crate) fn next(&self, after: i64) -> Option<i64> {
         let lower = after.checked_add(1)?;
-        if let Some(offset) = self.zone.constant() {
-            return self.pattern.next(lower + nanos(offset)).map(|local| local - nanos(offset));
+        match self.zone.constant() {
+            Some(offset) => self.pattern.next(lower + nanos(offset)).map(|local| local - nanos(offset)),
+            None => self.next_among_changes(lower),
         }
+    }
+
+    /// The first occurrence at or after an instant, in a zone that may change its offset.
+    fn next_among_changes(&self, lower: i64) -> Option<i64> {
         let at = lower.div_euclid(SECOND);
         let change = match self.zone.change_near(at) {
             Err(offset) => return self.far_next(lower + nanos(offset)),
