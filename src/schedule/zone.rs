@@ -167,6 +167,13 @@ impl Zone {
         None
     }
 
+    /// The offset of a stretch of time, at most as long as changes lie apart, if none falls into it.
+    pub(crate) fn steady(&self, from: i64, to: i64) -> Option<i64> {
+        debug_assert!(to - from <= SPACING);
+        let offset = self.offset_at(from);
+        (self.offset_at(to) == offset).then_some(offset)
+    }
+
     /// The change within a day of an instant, on either side.
     #[inline]
     pub(crate) fn change_near(&self, at: i64) -> Result<Change, i64> {
