@@ -2,13 +2,22 @@
 //!
 //! Words, cron text and (in time) systemd's and launchd's calendars are all compiled to a [`Calendar`]. It works on local
 //! time alone. A month's matching days are one 32-bit mask, worked out from the sets in a few shifts, so that the search
-//! goes month by month and day by bit, never second by second; the years end at 2199, so an impossible date is found out
-//! after at most a few hundred masks.
-
-use chrono::{Datelike, NaiveDate};
+//! goes month by month and day by bit, never second by second. Months and years that the sets leave out are passed over
+//! without a mask.
+//!
+//! An impossible date ends the search early: what a month's days are follows from its name, its length and its first weekday,
+//! and each such kind of month returns within forty years ([`MONTHS_RECUR`]). So 41 years are searched, not all up to 2199,
+//! unless years are named or counted. Deciding it once, when a cron text is read, was not taken: it would burden every text
+//! for the few that never run.
+//!
+//! Dates are counted here and not by chrono's `NaiveDate`, whose ordinals have to be taken apart again for each month. One
+//! mask serves both the rest of the day asked about and the rest of its month; two searches, one from that day and one from
+//! the next, took a sixth more instructions. A branch for 29 February alone spares the three years between, a third of its
+//! search. What is left, for a next minute or day in a zone without changes, is for two fifths the way from and to `DateTime`
+//! and down to here (see `benches/schedule.rs`).
 
 use super::combine::{Exclusions, Shift};
-use super::zone::{DAY, date_of, day_of};
+use super::zone::DAY;
 
 /// The first and the last year in which anything occurs.
 pub(crate) const FIRST_YEAR: i32 = 1700;
@@ -122,12 +131,29 @@ impl Years {
             }
         }
     }
+
+    /// The first year at or after one.
+    fn first_from(&self, year: i32) -> Option<i32> {
+        match self {
+            Years::Any => Some(year),
+            Years::Only(_) => (year.max(CRON_YEARS.0)..=CRON_YEARS.1).find(|year| self.contains(*year)),
+        }
+    }
+
+    /// The last year at or before one.
+    fn last_to(&self, year: i32) -> Option<i32> {
+        match self {
+            Years::Any => Some(year),
+            Years::Only(_) => (CRON_YEARS.0..=year.min(CRON_YEARS.1)).rev().find(|year| self.contains(*year)),
+        }
+    }
 }
 
 impl DaysOfMonth {
     pub(crate) const ALL: Self = Self { plain: !1, from_last: 0, nearest: 0, last_working: false };
     pub(crate) const NONE: Self = Self { plain: 0, from_last: 0, nearest: 0, last_working: false };
 
+    #[inline]
     fn mask(&self, first: u32, length: u32) -> u32 {
         let mut mask = self.plain;
         let mut offsets = self.from_last;
@@ -167,6 +193,7 @@ impl DaysOfWeek {
     pub(crate) const ALL: Self = Self { plain: 0x7f, nth: [0; 5], last: 0 };
     pub(crate) const NONE: Self = Self { plain: 0, nth: [0; 5], last: 0 };
 
+    #[inline]
     fn mask(&self, first: u32, length: u32) -> u32 {
         // Weekday sets turned so that bit 0 is the month's first day.
         let turn = |set: u8| {
@@ -175,8 +202,10 @@ impl DaysOfWeek {
         };
         const WEEKS: u64 = 1 | 1 << 7 | 1 << 14 | 1 << 21 | 1 << 28;
         let mut mask = turn(self.plain) * WEEKS;
-        for (week, set) in self.nth.iter().enumerate() {
-            mask |= turn(*set) << (7 * week);
+        if self.nth != [0; 5] {
+            for (week, set) in self.nth.iter().enumerate() {
+                mask |= turn(*set) << (7 * week);
+            }
         }
         if self.last != 0 {
             mask |= (turn(self.last) * WEEKS) & (0x7f << (length - 7));
@@ -196,27 +225,37 @@ struct Month {
 }
 
 impl Month {
+    /// The month of a day since 1970-01-01, and which day of it that is; from the year 0 on.
+    ///
+    /// After Neri and Schneider, "Euclidean affine functions and their application to calendar algorithms" (2022): a year that
+    /// begins in March has its leap day last, so that centuries, years and months are each a multiplication and a shift.
+    #[inline]
     fn of(day: i64) -> Option<(Month, u32)> {
-        let date = date_of(day)?;
-        let dom = date.day();
-        let month = Month {
-            year: date.year(),
-            month: date.month(),
-            start: day - i64::from(dom) + 1,
-            length: month_length(date.year(), date.month()),
-        };
-        Some((month, dom))
+        let since_march_0 = u32::try_from(day + MARCH_0).ok().filter(|days| *days < 1 << 28)?;
+        let quarters = 4 * since_march_0 + 3;
+        let (century, of_century) = (quarters / 146_097, quarters % 146_097 / 4);
+        let scaled = 2_939_745 * u64::from(4 * of_century + 3);
+        let (year, of_year) = (100 * century + (scaled >> 32) as u32, scaled as u32 / 2_939_745 / 4);
+        let scaled = 2_141 * of_year + 197_913;
+        let (month, dom) = (scaled >> 16, scaled % (1 << 16) / 2_141 + 1);
+        // January and February end the year that began in March before.
+        let (year, month) = if of_year >= 306 { (year as i32 + 1, month - 12) } else { (year as i32, month) };
+        Some((Month { year, month, start: day - i64::from(dom) + 1, length: month_length(year, month) }, dom))
     }
 
+    /// A month by its number, by the same paper; from the year 0 on.
+    fn at(year: i32, month: u32) -> Month {
+        let (since, place) = if month <= 2 { (year - 1, month + 12) } else { (year, month) };
+        let century = since / 100;
+        let years = 1461 * since / 4 - century + century / 4;
+        let start = i64::from(years) + i64::from((979 * place - 2919) >> 5) - MARCH_0;
+        Month { year, month, start, length: month_length(year, month) }
+    }
+
+    /// The next month of the year.
     fn next(self) -> Month {
-        let (year, month) = if self.month == 12 { (self.year + 1, 1) } else { (self.year, self.month + 1) };
-        Month { year, month, start: self.start + i64::from(self.length), length: month_length(year, month) }
-    }
-
-    fn prev(self) -> Month {
-        let (year, month) = if self.month == 1 { (self.year - 1, 12) } else { (self.year, self.month - 1) };
-        let length = month_length(year, month);
-        Month { year, month, start: self.start - i64::from(length), length }
+        let month = self.month + 1;
+        Month { month, start: self.start + i64::from(self.length), length: month_length(self.year, month), ..self }
     }
 
     /// The weekday of its first day, Sunday 0. 1970-01-01 was a Thursday.
@@ -224,11 +263,36 @@ impl Month {
         (self.start + 4).rem_euclid(7) as u32
     }
 
+    /// The first and the last day of a mask that is not empty, since 1970-01-01.
+    fn first_of(&self, mask: u32) -> i64 {
+        self.start + i64::from(mask.trailing_zeros()) - 1
+    }
+
+    fn last_of(&self, mask: u32) -> i64 {
+        self.start + i64::from(31 - mask.leading_zeros()) - 1
+    }
+
     /// Months since the year 0.
     fn index(&self) -> i64 {
-        i64::from(self.year) * 12 + i64::from(self.month) - 1
+        month_index(self.year, self.month)
     }
 }
+
+fn month_index(year: i32, month: u32) -> i64 {
+    i64::from(year) * 12 + i64::from(month) - 1
+}
+
+/// After so many months at most there is again a month of the same name, length and first weekday: 29 February 1880 and 1920
+/// are Sundays, and none between.
+const MONTHS_RECUR: i64 = 40 * 12;
+
+fn leap_year_from(year: i32) -> i32 {
+    let fourth = (year + 3) & !3;
+    if month_length(fourth, 2) == 29 { fourth } else { fourth + 4 }
+}
+
+/// Days from 1 March of the year 0 to 1970-01-01.
+const MARCH_0: i64 = 719_468;
 
 fn month_length(year: i32, month: u32) -> u32 {
     match month {
@@ -254,12 +318,13 @@ struct Zero {
 impl Zero {
     fn of(anchor: Anchor) -> Zero {
         let day = anchor.local.div_euclid(DAY);
-        let date = date_of(day).unwrap_or_default();
+        // An anchor is an instant in nanoseconds, so it lies within three centuries of 1970.
+        let (month, of_month) = Month::of(day).unwrap_or((Month::at(1970, 1), 1));
         Zero {
             day,
-            year: date.year(),
-            month: date.month(),
-            of_month: date.day(),
+            year: month.year,
+            month: month.month,
+            of_month,
             weekday: (day + 4).rem_euclid(7) as u32,
             counts: anchor.counts,
         }
@@ -282,24 +347,33 @@ impl DaySet {
         taken: Taken::Nothing,
     };
 
+    #[inline]
     fn needs_anchor(&self) -> bool {
-        self.stride != Stride::None || self.taken != Taken::Nothing
+        !matches!((self.stride, self.taken), (Stride::None, Taken::Nothing))
+    }
+
+    /// The months in which there may be a day.
+    fn months(&self, zero: &Zero) -> u16 {
+        match self.taken {
+            Taken::MonthAndDay => 1 << zero.month,
+            _ => self.months,
+        }
     }
 
     /// The matching days of a month: bit n stands for day n.
+    #[inline]
     fn mask(&self, month: Month, zero: &Zero) -> u32 {
-        let months = match self.taken {
-            Taken::MonthAndDay => 1 << zero.month,
-            _ => self.months,
-        };
-        if months >> month.month & 1 == 0 || !self.years.contains(month.year) {
+        if self.months(zero) >> month.month & 1 == 0 || !self.years.contains(month.year) {
             return 0;
         }
         let first = month.first_weekday();
         let of_month = match self.taken {
-            Taken::Day | Taken::MonthAndDay => 1 << zero.of_month,
+            Taken::Day | Taken::MonthAndDay => 1 << zero.of_month & through(month.length),
             _ => self.of_month.mask(first, month.length),
         };
+        if of_month == 0 && self.join == Join::Both {
+            return 0;
+        }
         let of_week = match self.taken {
             Taken::Weekday => DaysOfWeek { plain: 1 << zero.weekday, ..DaysOfWeek::NONE }.mask(first, month.length),
             _ => self.of_week.mask(first, month.length),
@@ -308,7 +382,7 @@ impl DaySet {
             Join::Both => of_month & of_week,
             Join::Either => of_month | of_week,
         };
-        mask & through(month.length) & self.stride_mask(month, zero)
+        if matches!(self.stride, Stride::None) { mask } else { mask & self.stride_mask(month, zero) }
     }
 
     fn stride_mask(&self, month: Month, zero: &Zero) -> u32 {
@@ -353,12 +427,19 @@ struct Days<'a> {
     set: &'a DaySet,
     zero: Zero,
     except: &'a Exclusions,
+    /// Whether nothing is taken out or moved.
+    whole: bool,
 }
 
-impl Days<'_> {
+impl<'a> Days<'a> {
+    fn new(set: &'a DaySet, zero: Zero, except: &'a Exclusions) -> Self {
+        Days { set, zero, except, whole: except.is_empty() }
+    }
+
+    #[inline]
     fn mask(&self, month: Month) -> u32 {
         let mask = self.set.mask(month, &self.zero);
-        if self.except.is_empty() || (mask == 0 && self.except.shift == Shift::Drop) {
+        if self.whole || (mask == 0 && self.except.shift == Shift::Drop) {
             return mask;
         }
         (1..=month.length).filter(|dom| self.stands(month, *dom, mask)).fold(0, |mask, dom| mask | 1 << dom)
@@ -389,52 +470,140 @@ impl Days<'_> {
         Month::of(day).is_some_and(|(month, dom)| self.set.mask(month, &self.zero) >> dom & 1 == 1)
     }
 
-    fn next(&self, day: i64) -> Option<i64> {
-        let (mut month, dom) = Month::of(day)?;
-        let mut wanted = !0u32 << dom;
-        let years = self.years();
-        if month.year < years.0 {
-            (month, _) = Month::of(day_of(NaiveDate::from_ymd_opt(years.0, 1, 1)?))?;
-            wanted = !0;
-        }
-        let mut empty = 0;
-        while month.year <= years.1 {
-            let mask = self.mask(month) & wanted;
-            if mask != 0 {
-                return Some(month.start + i64::from(mask.trailing_zeros()) - 1);
-            }
-            empty += 1;
-            if !self.except.is_empty() && empty > Exclusions::EMPTY_MONTHS {
-                return None;
-            }
-            month = month.next();
-            wanted = !0;
-        }
-        None
+    /// The matching days of a month if it lies in the years worth searching, else none.
+    #[inline]
+    fn mask_in_reach(&self, month: Month) -> u32 {
+        let (first, last) = self.years();
+        if (first..=last).contains(&month.year) { self.mask(month) } else { 0 }
     }
 
-    fn prev(&self, day: i64) -> Option<i64> {
-        let (mut month, dom) = Month::of(day)?;
-        let mut wanted = !(!0u32 << dom << 1);
-        let years = self.years();
-        if month.year > years.1 {
-            (month, _) = Month::of(day_of(NaiveDate::from_ymd_opt(years.1, 12, 31)?))?;
-            wanted = !0;
+    /// The first day at or after one.
+    fn next(&self, day: i64) -> Option<i64> {
+        let (month, dom) = Month::of(day)?;
+        let (first, last) = self.years();
+        if month.year < first {
+            return self.next_from(Month::at(first, 1), last);
         }
-        let mut empty = 0;
-        while month.year >= years.0 {
-            let mask = self.mask(month) & wanted;
-            if mask != 0 {
-                return Some(month.start + i64::from(mask.ilog2()) - 1);
+        if month.year > last {
+            return None;
+        }
+        match self.mask(month) & !0 << dom {
+            0 => self.next_beyond(month, last),
+            mask => Some(month.first_of(mask)),
+        }
+    }
+
+    /// The first day in a month or a later one.
+    fn next_from(&self, month: Month, last_year: i32) -> Option<i64> {
+        match self.mask(month) {
+            0 => self.next_beyond(month, last_year),
+            mask => Some(month.first_of(mask)),
+        }
+    }
+
+    /// The first day in the months after one.
+    fn next_beyond(&self, mut month: Month, last_year: i32) -> Option<i64> {
+        let last = (month.index() + self.farthest()).min(month_index(last_year, 12));
+        let leap_day = self.is_leap_day();
+        loop {
+            month = self.later(month)?;
+            if leap_day {
+                month = Month::at(leap_year_from(month.year), 2);
             }
-            empty += 1;
-            if !self.except.is_empty() && empty > Exclusions::EMPTY_MONTHS {
+            if month.index() > last {
                 return None;
             }
-            month = month.prev();
-            wanted = !0;
+            let mask = self.mask(month);
+            if mask != 0 {
+                return Some(month.first_of(mask));
+            }
         }
-        None
+    }
+
+    /// The last day at or before one.
+    fn prev(&self, day: i64) -> Option<i64> {
+        let (month, dom) = Month::of(day)?;
+        let (first, last) = self.years();
+        if month.year > last {
+            return self.prev_from(Month::at(last, 12), first);
+        }
+        if month.year < first {
+            return None;
+        }
+        match self.mask(month) & !(!0 << dom << 1) {
+            0 => self.prev_beyond(month, first),
+            mask => Some(month.last_of(mask)),
+        }
+    }
+
+    /// The last day in a month or an earlier one.
+    fn prev_from(&self, month: Month, first_year: i32) -> Option<i64> {
+        match self.mask(month) {
+            0 => self.prev_beyond(month, first_year),
+            mask => Some(month.last_of(mask)),
+        }
+    }
+
+    fn prev_beyond(&self, mut month: Month, first_year: i32) -> Option<i64> {
+        let first = (month.index() - self.farthest()).max(month_index(first_year, 1));
+        loop {
+            month = self.sooner(month).filter(|month| month.index() >= first)?;
+            let mask = self.mask(month);
+            if mask != 0 {
+                return Some(month.last_of(mask));
+            }
+        }
+    }
+
+    /// The first month after one that may have a day.
+    #[inline]
+    fn later(&self, month: Month) -> Option<Month> {
+        let (months, years) = self.spread();
+        match bit_from(months.into(), month.month + 1) {
+            Some(number) if number == month.month + 1 => Some(month.next()),
+            Some(number) => Some(Month::at(month.year, number)),
+            None => Some(Month::at(years.first_from(month.year + 1)?, bit_from(months.into(), 1)?)),
+        }
+    }
+
+    /// The last month before one that may have a day.
+    fn sooner(&self, month: Month) -> Option<Month> {
+        let (months, years) = self.spread();
+        match bit_to(months.into(), month.month - 1) {
+            Some(number) => Some(Month::at(month.year, number)),
+            None => Some(Month::at(years.last_to(month.year - 1)?, bit_to(months.into(), 12)?)),
+        }
+    }
+
+    /// The months and the years in which there may be a day.
+    #[inline]
+    fn spread(&self) -> (u16, Years) {
+        // A day that is moved may come to any month.
+        if self.whole || self.except.shift == Shift::Drop {
+            (self.set.months(&self.zero), self.set.years)
+        } else {
+            (DaySet::EVERY_DAY.months, Years::Any)
+        }
+    }
+
+    /// Whether no day but 29 February can be in the set.
+    fn is_leap_day(&self) -> bool {
+        let days = &self.set.of_month;
+        let plain = days.plain & through(28) == 0 && days.from_last == 0 && days.nearest == 0 && !days.last_working;
+        let whole = self.whole && self.set.taken == Taken::Nothing && self.set.years == Years::Any;
+        whole && plain && self.set.months == 1 << 2 && self.set.join == Join::Both
+    }
+
+    /// How many months beyond the first a search looks at.
+    fn farthest(&self) -> i64 {
+        if !self.whole {
+            return Exclusions::EMPTY_MONTHS.into();
+        }
+        match (self.set.stride, self.set.years) {
+            // What a month's days are follows from its length and its first weekday alone.
+            (Stride::None, Years::Any) => MONTHS_RECUR,
+            _ => i64::MAX / 2,
+        }
     }
 
     /// The years worth searching.
@@ -456,7 +625,7 @@ impl Days<'_> {
                 wanted &= !(!0u32 << beyond << 1);
             }
             days += u64::from((self.mask(month) & wanted).count_ones());
-            month = month.next();
+            month = if month.month == 12 { Month::at(month.year + 1, 1) } else { month.next() };
             wanted = !0;
         }
         days
@@ -464,6 +633,18 @@ impl Days<'_> {
 }
 
 impl Times {
+    /// The first of a day.
+    fn first(&self, anchor: Anchor) -> Option<u32> {
+        match self {
+            Times::Sets { seconds, minutes, hours } => {
+                Some(hours.trailing_zeros() * 3600 + minutes.trailing_zeros() * 60 + seconds.trailing_zeros())
+            }
+            Times::List(list) => list.first().copied(),
+            Times::OfAnchor => Some(anchor.local.rem_euclid(DAY) as u32),
+        }
+    }
+
+    #[inline]
     fn next(&self, from: u32, anchor: Anchor) -> Option<u32> {
         match self {
             Times::List(list) => list.get(list.partition_point(|time| *time < from)).copied(),
@@ -552,32 +733,39 @@ impl Calendar {
     }
 
     /// Whether anything of it hangs on an anchor.
+    #[inline]
     pub(crate) fn needs_anchor(&self) -> bool {
-        self.days.needs_anchor() || self.times == Times::OfAnchor
+        self.days.needs_anchor() || matches!(self.times, Times::OfAnchor)
     }
 
+    #[inline]
     fn days<'a>(&'a self, anchor: Anchor, except: &'a Exclusions) -> Days<'a> {
         let zero = if self.days.needs_anchor() {
             Zero::of(anchor)
         } else {
             Zero { day: 0, year: 1970, month: 1, of_month: 1, weekday: 4, counts: true }
         };
-        Days { set: &self.days, zero, except }
+        Days::new(&self.days, zero, except)
     }
 
     /// The first local second at or after `from`.
+    #[inline]
     pub(crate) fn next(&self, from: i64, anchor: Anchor, except: &Exclusions) -> Option<i64> {
         let days = self.days(anchor, except);
         let day = from.div_euclid(DAY);
-        let first = days.next(day)?;
-        if first == day {
+        let (month, dom) = Month::of(day)?;
+        let mask = days.mask_in_reach(month);
+        let today = mask >> dom & 1 == 1;
+        if today {
             if let Some(time) = self.times.next(from.rem_euclid(DAY) as u32, anchor) {
                 return Some(day * DAY + i64::from(time));
             }
-            let later = days.next(day + 1)?;
-            return Some(later * DAY + i64::from(self.times.next(0, anchor)?));
         }
-        Some(first * DAY + i64::from(self.times.next(0, anchor)?))
+        let found = match mask & !0 << dom << 1 {
+            0 => days.next(day + i64::from(today))?,
+            rest => month.first_of(rest),
+        };
+        Some(found * DAY + i64::from(self.times.first(anchor)?))
     }
 
     /// The last local second at or before `to`.
@@ -585,15 +773,19 @@ impl Calendar {
         const LAST: u32 = DAY as u32 - 1;
         let days = self.days(anchor, except);
         let day = to.div_euclid(DAY);
-        let last = days.prev(day)?;
-        if last == day {
+        let (month, dom) = Month::of(day)?;
+        let mask = days.mask_in_reach(month);
+        let today = mask >> dom & 1 == 1;
+        if today {
             if let Some(time) = self.times.prev(to.rem_euclid(DAY) as u32, anchor) {
                 return Some(day * DAY + i64::from(time));
             }
-            let earlier = days.prev(day - 1)?;
-            return Some(earlier * DAY + i64::from(self.times.prev(LAST, anchor)?));
         }
-        Some(last * DAY + i64::from(self.times.prev(LAST, anchor)?))
+        let found = match mask & !(!0 << dom) {
+            0 => days.prev(day - i64::from(today))?,
+            rest => month.last_of(rest),
+        };
+        Some(found * DAY + i64::from(self.times.prev(LAST, anchor)?))
     }
 
     /// How many local seconds in `[from, to)` are members.
@@ -609,5 +801,54 @@ impl Calendar {
         let early = if early > 0 && is_member(first) { early } else { 0 };
         let late = if late > 0 && is_member(last) { late } else { 0 };
         whole + late - early
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::{Datelike, NaiveDate};
+
+    #[test]
+    fn months_are_chronos() {
+        let (first, last) = (NaiveDate::from_ymd_opt(1600, 1, 1).unwrap(), NaiveDate::from_ymd_opt(2400, 12, 31).unwrap());
+        for date in first.iter_days().take_while(|date| *date <= last) {
+            let day = (date - NaiveDate::default()).num_days();
+            let (month, dom) = Month::of(day).unwrap();
+            assert_eq!((month.year, month.month, dom), (date.year(), date.month(), date.day()));
+            assert_eq!(month.start, day - i64::from(dom) + 1);
+            assert_eq!(Month::at(month.year, month.month).start, month.start);
+            assert_eq!(month.first_weekday(), date.with_day(1).unwrap().weekday().num_days_from_sunday());
+            assert!(dom < month.length || date.succ_opt().unwrap().day() == 1);
+        }
+    }
+
+    #[test]
+    fn days_out_of_reach_are_none() {
+        for day in [i64::MIN / 2, -MARCH_0 - 1, i64::MAX / 2, 1 << 28] {
+            assert!(Month::of(day).is_none(), "{day}");
+        }
+        assert!(Month::of(-MARCH_0).is_some());
+    }
+
+    #[test]
+    fn leap_years_are_found() {
+        for year in 1600..2400 {
+            let found = (year..).find(|year| NaiveDate::from_ymd_opt(*year, 2, 29).is_some());
+            assert_eq!(Some(leap_year_from(year)), found);
+        }
+    }
+
+    #[test]
+    fn every_kind_of_month_recurs() {
+        // The calendar repeats itself after 400 years, so what holds for two turns of it holds for all.
+        for number in 1..=12 {
+            let kinds: Vec<(u32, u32)> =
+                (1600..2400).map(|year| Month::at(year, number)).map(|month| (month.first_weekday(), month.length)).collect();
+            for (place, kind) in kinds.iter().enumerate().take(400) {
+                let again = kinds[place + 1..].iter().position(|other| other == kind).unwrap() + 1;
+                assert!(again as i64 * 12 <= MONTHS_RECUR, "{number} {kind:?}: {again} years after {}", 1600 + place);
+            }
+        }
     }
 }

@@ -4,6 +4,13 @@
 //! strict: what one implementation of cron runs hourly and another never is refused, with what to write instead.
 //! [`Dialect::Vixie`] reads crontab(5) as Vixie's cron and its heirs do: no seconds, no years, no `L`, `W`, `#`, `?` or
 //! `+`; oversized steps and `*` in lists are taken; and a day field that begins with `*` is free.
+//!
+//! A text is gone through once for what may not stand in it and where its fields lie; then every byte is a character. Fields
+//! are looked at by bytes, numbers before anything else, and what a range stands for is a mask, not a walk. Searching each
+//! field for one sign after the other with `str::split` and `find` took more than twice as long: for texts as short as these
+//! it is the setting out that costs.
+
+use std::borrow::Cow;
 
 use super::calendar::{CRON_YEARS, Calendar, DaySet, DaysOfMonth, DaysOfWeek, Join, Stride, Taken, Times, Years};
 use crate::error::{CronError, Field, LONGEST_CRON};
@@ -31,14 +38,18 @@ impl Field {
         }
     }
 
-    fn names(self) -> &'static [&'static str] {
+    fn names(self) -> &'static [[u8; 3]] {
         match self {
-            Field::Month => &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
-            Field::DayOfWeek => &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
+            Field::Month => &MONTHS,
+            Field::DayOfWeek => &WEEKDAYS,
             _ => &[],
         }
     }
 }
+
+const MONTHS: [[u8; 3]; 12] =
+    [*b"JAN", *b"FEB", *b"MAR", *b"APR", *b"MAY", *b"JUN", *b"JUL", *b"AUG", *b"SEP", *b"OCT", *b"NOV", *b"DEC"];
+const WEEKDAYS: [[u8; 3]; 7] = [*b"SUN", *b"MON", *b"TUE", *b"WED", *b"THU", *b"FRI", *b"SAT"];
 
 /// What a cron text says.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,13 +63,12 @@ pub(crate) enum Cron {
 struct Piece<'a> {
     text: &'a str,
     start: usize,
-    /// The whole text, for counting columns.
-    whole: &'a str,
 }
 
 impl<'a> Piece<'a> {
+    /// Only ASCII is read, so bytes are columns.
     fn column(&self) -> usize {
-        self.whole.get(..self.start).map_or(self.start, |before| before.chars().count()) + 1
+        self.start + 1
     }
 
     fn given(&self) -> String {
@@ -70,58 +80,135 @@ impl<'a> Piece<'a> {
     }
 
     fn part(&self, text: &'a str, offset: usize) -> Piece<'a> {
-        Piece { text, start: self.start + offset, whole: self.whole }
+        Piece { text, start: self.start + offset }
     }
 
-    fn split(&self, at: char) -> impl Iterator<Item = Piece<'a>> + use<'a> {
+    /// The items of a list.
+    fn items(&self) -> impl Iterator<Item = Piece<'a>> {
         let piece = *self;
         let mut offset = 0;
-        piece.text.split(at).map(move |text| {
-            let part = piece.part(text, offset);
-            offset += text.len() + at.len_utf8();
+        piece.text.as_bytes().split(|byte| *byte == b',').map(move |bytes| {
+            let part = piece.part(piece.text.get(offset..offset + bytes.len()).unwrap_or_default(), offset);
+            offset += bytes.len() + 1;
             part
         })
     }
 
-    fn split_once(&self, at: char) -> Option<(Piece<'a>, Piece<'a>)> {
-        let (left, right) = self.text.split_once(at)?;
-        Some((self.part(left, 0), self.part(right, left.len() + at.len_utf8())))
+    fn split_once(&self, at: u8) -> Option<(Piece<'a>, Piece<'a>)> {
+        let place = self.text.bytes().position(|byte| byte == at)?;
+        let (left, right) = (self.text.get(..place)?, self.text.get(place + 1..)?);
+        Some((self.part(left, 0), self.part(right, place + 1)))
+    }
+}
+
+/// Values from one to another in steps.
+#[derive(Clone, Copy)]
+struct Span {
+    from: u32,
+    to: u32,
+    step: u32,
+}
+
+impl Span {
+    fn values(self) -> impl Iterator<Item = u32> {
+        (self.from..=self.to).step_by(self.step as usize)
+    }
+
+    /// As bits, of values below 64.
+    fn bits(self) -> u64 {
+        if self.step == 1 {
+            return u64::MAX >> (63 - self.to) & u64::MAX << self.from;
+        }
+        self.values().fold(0, |bits, value| bits | 1 << value)
+    }
+
+    /// As bits of weekdays: 7 is Sunday too.
+    fn weekdays(self) -> u8 {
+        let bits = self.bits();
+        (bits | bits >> 7) as u8 & 0x7f
     }
 }
 
 /// The text in one spelling: single spaces, capital letters.
 pub(crate) fn normalized(text: &str) -> String {
-    let fields: Vec<&str> = text.split([' ', '\t']).filter(|field| !field.is_empty()).collect();
-    let text = fields.join(" ");
+    // Most texts differ from it by their capitals at most.
+    let mut after_blank = true;
+    let is_single_spaced = text.bytes().all(|byte| {
+        let blank = byte == b' ';
+        let wrong = byte == b'\t' || blank && after_blank;
+        after_blank = blank;
+        !wrong
+    }) && !after_blank;
+    let text = if is_single_spaced {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(text.split([' ', '\t']).filter(|field| !field.is_empty()).collect::<Vec<_>>().join(" "))
+    };
     if text.starts_with('@') { text.to_ascii_lowercase() } else { text.to_ascii_uppercase() }
 }
+
+/// What a byte is to a cron text.
+#[derive(Clone, Copy)]
+enum Sort {
+    Refused,
+    Blank,
+    Sign,
+}
+
+const SORTS: [Sort; 256] = {
+    let mut sorts = [Sort::Refused; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        sorts[byte] = match byte as u8 {
+            b' ' | b'\t' => Sort::Blank,
+            b'*' | b',' | b'-' | b'/' | b'?' | b'#' | b'+' | b'@' => Sort::Sign,
+            other if other.is_ascii_alphanumeric() => Sort::Sign,
+            _ => Sort::Refused,
+        };
+        byte += 1;
+    }
+    sorts
+};
 
 /// Reads a cron text.
 pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Cron, CronError> {
     if text.len() > LONGEST_CRON {
         return Err(CronError::TooLong { bytes: text.len() });
     }
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '\t' | '*' | ',' | '-' | '/' | '?' | '#' | '+' | '@');
-    if let Some((column, given)) = text.chars().enumerate().find(|(_, c)| !allowed(*c)) {
-        return Err(CronError::Character { given, column: column + 1 });
-    }
-    let whole = Piece { text, start: 0, whole: text };
+    let whole = Piece { text, start: 0 };
     let mut fields = [whole; 7];
-    let mut found = 0;
-    for piece in split_blanks(whole) {
-        if let Some(field) = fields.get_mut(found) {
-            *field = piece;
+    let (mut found, mut start) = (0, 0);
+    let mut end_field = |start, end| {
+        if start < end {
+            if let Some(field) = fields.get_mut(found) {
+                *field = whole.part(text.get(start..end).unwrap_or_default(), start);
+            }
+            found += 1;
         }
-        found += 1;
+    };
+    for (place, byte) in text.bytes().enumerate() {
+        match SORTS[usize::from(byte)] {
+            Sort::Sign => {}
+            Sort::Blank => {
+                end_field(start, place);
+                start = place + 1;
+            }
+            Sort::Refused => {
+                // All before it is ASCII, so bytes are characters and columns.
+                let given = text.chars().nth(place).unwrap_or_default();
+                return Err(CronError::Character { given, column: place + 1 });
+            }
+        }
     }
+    end_field(start, text.len());
     if found == 0 {
         return Err(CronError::Empty);
     }
     if fields[0].text.starts_with('@') {
         return if found == 1 { nickname(fields[0], dialect) } else { Err(CronError::Nickname { given: whole.given() }) };
     }
-    let none = Piece { text: "0", start: 0, whole: "0" };
-    let any = Piece { text: "*", start: 0, whole: "*" };
+    let none = Piece { text: "0", start: 0 };
+    let any = Piece { text: "*", start: 0 };
     match (dialect, found) {
         (_, 5) => fields_of([none, fields[0], fields[1], fields[2], fields[3], fields[4], any], dialect),
         (Dialect::Ocps, 6) => fields_of([fields[0], fields[1], fields[2], fields[3], fields[4], fields[5], any], dialect),
@@ -130,15 +217,6 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Cron, CronError> {
         (Dialect::Vixie, _) => Err(CronError::FieldCountVixie { found }),
     }
     .map(Cron::Calendar)
-}
-
-fn split_blanks(whole: Piece<'_>) -> impl Iterator<Item = Piece<'_>> {
-    let mut offset = 0;
-    whole.text.split([' ', '\t']).filter_map(move |text| {
-        let piece = whole.part(text, offset);
-        offset += text.len() + 1;
-        (!text.is_empty()).then_some(piece)
-    })
 }
 
 fn nickname(piece: Piece<'_>, dialect: Dialect) -> Result<Cron, CronError> {
@@ -185,7 +263,10 @@ impl Reader {
     /// A field of plain numbers, as bits.
     fn numbers(&self, field: Field, piece: Piece<'_>) -> Result<u64, CronError> {
         let mut set = 0;
-        self.items(field, piece, |item| self.each_value(field, item, |value| set |= 1 << value))?;
+        self.items(field, piece, |item| {
+            set |= self.span(field, item)?.bits();
+            Ok(())
+        })?;
         Ok(set)
     }
 
@@ -195,10 +276,11 @@ impl Reader {
         }
         let mut bits = [0u64; 4];
         self.items(Field::Year, piece, |item| {
-            self.each_value(Field::Year, item, |year| {
+            for year in self.span(Field::Year, item)?.values() {
                 let bit = year as usize - CRON_YEARS.0 as usize;
                 bits[bit / 64] |= 1 << (bit % 64);
-            })
+            }
+            Ok(())
         })?;
         Ok(Years::Only(bits))
     }
@@ -212,7 +294,8 @@ impl Reader {
         self.items(field, piece, |item| {
             let text = item.text;
             if self.dialect == Dialect::Vixie || !text.bytes().any(|b| matches!(b.to_ascii_uppercase(), b'L' | b'W')) {
-                return self.each_value(field, item, |day| days.plain |= 1 << day);
+                days.plain |= self.span(field, item)?.bits() as u32;
+                return Ok(());
             }
             match text {
                 "L" => days.from_last |= 1,
@@ -271,9 +354,10 @@ impl Reader {
         let mut days = DaysOfWeek::NONE;
         self.items(field, piece, |item| {
             if self.dialect == Dialect::Vixie {
-                return self.each_value(field, item, |day| days.plain |= 1 << (day % 7));
+                days.plain |= self.span(field, item)?.weekdays();
+                return Ok(());
             }
-            if let Some((day, nth)) = item.split_once('#') {
+            if let Some((day, nth)) = item.split_once(b'#') {
                 let reason = "numbers one weekday of the month, the first to the fifth or the last; write MON#2 or MON#L";
                 if nth.text == "L" && !day.text.contains(['-', '/', '*']) {
                     days.last |= 1 << (self.value(field, day)? % 7);
@@ -300,7 +384,8 @@ impl Reader {
             if starts_with_l || item.text.ends_with('l') && item.text.len() <= 4 {
                 return Err(modifier(field, item, 'L', "is a capital letter that follows one weekday; write FRIL or 5L"));
             }
-            self.each_value(field, item, |day| days.plain |= 1 << (day % 7))
+            days.plain |= self.span(field, item)?.weekdays();
+            Ok(())
         })?;
         Ok((both, days))
     }
@@ -316,42 +401,57 @@ impl Reader {
         piece: Piece<'a>,
         mut each: impl FnMut(Piece<'a>) -> Result<(), CronError>,
     ) -> Result<(), CronError> {
-        let list = piece.text.contains(',');
-        for item in piece.split(',') {
+        let (mut list, mut signs) = (false, false);
+        for byte in piece.text.bytes() {
+            list |= byte == b',';
+            signs |= matches!(byte, b'?' | b'+' | b'#');
+        }
+        if !list && !signs && !piece.text.is_empty() {
+            return each(piece);
+        }
+        for item in piece.items() {
             if item.text.is_empty() {
                 return Err(CronError::EmptyItem { field, given: piece.given(), column: item.column() });
             }
             if list && self.dialect == Dialect::Ocps && item.text == "*" {
                 return Err(CronError::StarInList { field, given: piece.given(), column: item.column() });
             }
-            // In a day field `?` may stand for `*`, also before a step (OCPS 1.4 section 4.2).
-            let question = matches!(field, Field::DayOfMonth | Field::DayOfWeek) && self.dialect == Dialect::Ocps;
-            if let Some(place) = item.text.find('?').filter(|_| !(question && item.text.starts_with("?/"))) {
-                let reason = if matches!(field, Field::DayOfMonth | Field::DayOfWeek) && self.dialect == Dialect::Ocps {
-                    "stands alone in its field; write ? or *"
-                } else {
-                    "stands in the day fields only; write *"
-                };
-                return Err(modifier(field, item.part(&item.text[place..], place), '?', reason));
-            }
-            if item.text.contains('+') {
-                let reason = "comes first in the weekday field only, and asks for both day fields to match; write +MON";
-                return Err(modifier(field, item, '+', reason));
-            }
-            if item.text.contains('#') && (field != Field::DayOfWeek || self.dialect == Dialect::Vixie) {
-                let reason =
-                    if self.dialect == Dialect::Vixie { "is not in crontab(5)" } else { "stands in the weekday field only" };
-                return Err(modifier(field, item, '#', reason));
+            if signs {
+                self.refuse_misplaced(field, item)?;
             }
             each(item)?;
         }
         Ok(())
     }
 
-    /// Calls `each` for every value of `*`, `*/n`, `a`, `a-b` or `a-b/n`.
-    fn each_value(&self, field: Field, item: Piece<'_>, mut each: impl FnMut(u32)) -> Result<(), CronError> {
+    /// `?`, `+` and `#` where they have no meaning.
+    fn refuse_misplaced(&self, field: Field, item: Piece<'_>) -> Result<(), CronError> {
+        // In a day field `?` may stand for `*`, also before a step (OCPS 1.4 section 4.2).
+        let question = matches!(field, Field::DayOfMonth | Field::DayOfWeek) && self.dialect == Dialect::Ocps;
+        if let Some(place) = item.text.find('?').filter(|_| !(question && item.text.starts_with("?/"))) {
+            let reason =
+                if question { "stands alone in its field; write ? or *" } else { "stands in the day fields only; write *" };
+            return Err(modifier(field, item.part(&item.text[place..], place), '?', reason));
+        }
+        if item.text.contains('+') {
+            let reason = "comes first in the weekday field only, and asks for both day fields to match; write +MON";
+            return Err(modifier(field, item, '+', reason));
+        }
+        if item.text.contains('#') && (field != Field::DayOfWeek || self.dialect == Dialect::Vixie) {
+            let reason = if self.dialect == Dialect::Vixie { "is not in crontab(5)" } else { "stands in the weekday field only" };
+            return Err(modifier(field, item, '#', reason));
+        }
+        Ok(())
+    }
+
+    /// What `*`, `*/n`, `a`, `a-b` or `a-b/n` stands for.
+    fn span(&self, field: Field, item: Piece<'_>) -> Result<Span, CronError> {
         let (least, most) = field.range();
-        let (range, step) = match item.split_once('/') {
+        if let Some(value) = digits(item.text) {
+            let value = self.in_range(field, item, value, (least, most))?;
+            return Ok(Span { from: value, to: value, step: 1 });
+        }
+        let (range, step) = match item.split_once(b'/') {
             Some((range, step)) => (range, Some(step)),
             None => (item, None),
         };
@@ -359,7 +459,7 @@ impl Reader {
         let top = if field == Field::DayOfWeek { 6 } else { most };
         let (from, to) = if range.text == "*" || range.text == "?" {
             (least, top)
-        } else if let Some((from, to)) = range.split_once('-') {
+        } else if let Some((from, to)) = range.split_once(b'-') {
             let (low, mut high) = (self.value(field, from)?, self.value(field, to)?);
             // SUN ends a range as 7, except after itself.
             if field == Field::DayOfWeek && high == 0 && low != 0 && to.text.eq_ignore_ascii_case("sun") {
@@ -388,8 +488,7 @@ impl Reader {
             Some(step) => self.step(field, item, step, from, to)?,
             None => 1,
         };
-        (from..=to).step_by(step as usize).for_each(&mut each);
-        Ok(())
+        Ok(Span { from, to, step })
     }
 
     fn step(&self, field: Field, item: Piece<'_>, step: Piece<'_>, from: u32, to: u32) -> Result<u32, CronError> {
@@ -412,8 +511,14 @@ impl Reader {
     /// A number or a name.
     fn value(&self, field: Field, piece: Piece<'_>) -> Result<u32, CronError> {
         let text = piece.text;
-        if let Some(place) = field.names().iter().position(|name| name.eq_ignore_ascii_case(text)) {
-            return Ok(place as u32 + u32::from(field == Field::Month));
+        if let Some(value) = digits(text) {
+            return self.in_range(field, piece, value, field.range());
+        }
+        if let Ok(name) = <[u8; 3]>::try_from(text.as_bytes()) {
+            let name = name.map(|byte| byte.to_ascii_uppercase());
+            if let Some(place) = field.names().iter().position(|known| *known == name) {
+                return Ok(place as u32 + u32::from(field == Field::Month));
+            }
         }
         if text.bytes().any(|b| b.is_ascii_alphabetic()) && !text.bytes().any(|b| matches!(b, b'*' | b'/' | b'-')) {
             let upper = text.to_ascii_uppercase();
@@ -431,16 +536,28 @@ impl Reader {
         self.number(field, piece, field.range())
     }
 
-    fn number(&self, field: Field, piece: Piece<'_>, (least, most): (u32, u32)) -> Result<u32, CronError> {
-        if piece.text.is_empty() || !piece.text.bytes().all(|b| b.is_ascii_digit()) {
+    fn number(&self, field: Field, piece: Piece<'_>, range: (u32, u32)) -> Result<u32, CronError> {
+        let Some(value) = digits(piece.text) else {
             let accept = "write a number, a range such as 1-5, a list such as 1,3, or *";
             return Err(CronError::Value { field, given: piece.given(), column: piece.column(), accept });
-        }
-        match piece.text.parse::<u32>() {
-            Ok(value) if (least..=most).contains(&value) => Ok(value),
-            _ => Err(CronError::OutOfRange { field, given: piece.given(), column: piece.column(), least, most }),
-        }
+        };
+        self.in_range(field, piece, value, range)
     }
+
+    fn in_range(&self, field: Field, piece: Piece<'_>, value: u32, (least, most): (u32, u32)) -> Result<u32, CronError> {
+        if !(least..=most).contains(&value) {
+            return Err(CronError::OutOfRange { field, given: piece.given(), column: piece.column(), least, most });
+        }
+        Ok(value)
+    }
+}
+
+/// A text of digits alone; the largest number if it stands for a larger one.
+#[inline]
+fn digits(text: &str) -> Option<u32> {
+    let more =
+        |value: u32, byte: u8| byte.is_ascii_digit().then(|| value.saturating_mul(10).saturating_add((byte - b'0').into()));
+    if text.is_empty() { None } else { text.bytes().try_fold(0, more) }
 }
 
 fn modifier(field: Field, piece: Piece<'_>, modifier: char, reason: &'static str) -> CronError {

@@ -555,6 +555,9 @@ impl Schedule {
     }
 
     pub(crate) fn next(&self, setting: Setting<'_>, after: i64) -> Option<i64> {
+        if after >= LATEST {
+            return None;
+        }
         let spec = self.spec();
         let here = spec.here(&setting, after);
         let mut after = after.max(EARLIEST);
@@ -581,6 +584,9 @@ impl Schedule {
     }
 
     pub(crate) fn prev(&self, setting: Setting<'_>, before: i64) -> Option<i64> {
+        if before <= EARLIEST {
+            return None;
+        }
         let spec = self.spec();
         let here = spec.here(&setting, before);
         let mut before = before.min(LATEST);
@@ -665,6 +671,7 @@ struct Stretch {
 }
 
 impl Spec {
+    #[inline]
     fn here<'a>(&'a self, setting: &Setting<'a>, asked: i64) -> Here<'a> {
         let zone = self.zone.as_ref().unwrap_or(setting.zone);
         let start = self.start.map(|start| start.saturating_add(setting.moved));
@@ -683,6 +690,7 @@ impl Spec {
     }
 
     /// The rhythm as a set of local times, if it follows the clock on the wall.
+    #[inline(always)]
     fn occurrences<'a>(&'a self, here: &Here<'a>) -> Option<Occurrences<'a>> {
         let pattern = match &self.rhythm {
             Rhythm::Aligned(period) => Pattern::Aligned { period: *period },
@@ -702,6 +710,7 @@ impl Spec {
         Some(Occurrences::new(pattern, here.zone, self.on_gap, self.on_fold, &self.except))
     }
 
+    #[inline(always)]
     fn next_unfiltered(&self, here: &Here<'_>, after: i64) -> Option<i64> {
         match &self.rhythm {
             Rhythm::Interval(period) => interval::next(*period, here.anchor, after),
@@ -861,6 +870,27 @@ mod serde_text {
         fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             let text = <String as serde::Deserialize>::deserialize(deserializer)?;
             text.parse().map_err(serde::de::Error::custom)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asking_from_the_ends_of_time_answers_none() {
+        let ends = [i64::MIN, i64::MIN + 1, EARLIEST - 1, EARLIEST, LATEST - 1, LATEST, i64::MAX - 1, i64::MAX];
+        for zone in ["UTC", "UTC+23:00", "UTC-23:00", "local"] {
+            for text in ["cron * * * * * *", "every 7 minutes aligned", "every day at 10:30", "every 3 hours at :15"] {
+                let Ok(schedule) = format!("{text} in {zone}").parse::<Schedule>() else { continue };
+                for end in ends {
+                    let next = schedule.next(ALONE, end);
+                    assert_eq!(next.is_none(), end >= LATEST - 1, "{schedule} after {end}: {next:?}");
+                    let prev = schedule.prev(ALONE, end);
+                    assert_eq!(prev.is_none(), end <= EARLIEST, "{schedule} before {end}: {prev:?}");
+                }
+            }
         }
     }
 }

@@ -5,6 +5,11 @@
 //! repeats. So a search looks whether there is a change within a day of where it starts (two offset look-ups). If not, the
 //! first candidate of the pattern is the answer once its own surroundings have been looked at. If there is one, the
 //! stretch before, the change itself and the stretch after are asked in turn. Nothing steps through time.
+//!
+//! Look-ups are most of what a search costs. Those two are therefore made so far apart (two days back, one on) that a
+//! candidate between them needs no surroundings of its own: two look-ups instead of four for the next minute or the next
+//! day, and a third fewer instructions. Further apart they may not lie, lest there be two changes between. Keeping the
+//! offset from one search to the next would spare the rest, but a schedule is a value: it remembers nothing.
 
 use super::combine::Exclusions;
 use super::pattern::{Pattern, SECOND};
@@ -61,6 +66,7 @@ fn nanos(seconds: i64) -> i64 {
 }
 
 impl<'a> Occurrences<'a> {
+    #[inline]
     pub(crate) fn new(
         pattern: Pattern<'a>,
         zone: &'a Zone,
@@ -79,12 +85,30 @@ impl<'a> Occurrences<'a> {
     }
 
     /// The first occurrence after an instant.
+    #[inline]
     pub(crate) fn next(&self, after: i64) -> Option<i64> {
         let lower = after.checked_add(1)?;
-        if let Some(offset) = self.zone.constant() {
-            return self.pattern.next(lower + nanos(offset)).map(|local| local - nanos(offset));
+        match self.zone.constant() {
+            Some(offset) => self.pattern.next(lower + nanos(offset)).map(|local| local - nanos(offset)),
+            None => self.next_among_changes(lower),
         }
+    }
+
+    /// The first occurrence at or after an instant, in a zone that may change its offset.
+    fn next_among_changes(&self, lower: i64) -> Option<i64> {
         let at = lower.div_euclid(SECOND);
+        if self.on_fold != OnFold::Second {
+            // Offsets are less than a day, so a change sets clocks by less than two: no pass that it repeats reaches from before
+            // such a stretch into it.
+            if let Some(offset) = self.zone.steady(at - 2 * DAY, at + DAY) {
+                let local = self.pattern.next(lower + nanos(offset))?;
+                let candidate = local - nanos(offset);
+                if candidate <= nanos(at + DAY) {
+                    return Some(candidate);
+                }
+                return self.far_next_from(local);
+            }
+        }
         let change = match self.zone.change_near(at) {
             Err(offset) => return self.far_next(lower + nanos(offset)),
             Ok(change) => change,
@@ -263,13 +287,17 @@ impl<'a> Occurrences<'a> {
     }
 
     /// The first occurrence of local times from `from` on, where no change before the first of them matters.
-    fn far_next(&self, mut from: i64) -> Option<i64> {
+    fn far_next(&self, from: i64) -> Option<i64> {
+        self.far_next_from(self.pattern.next(from)?)
+    }
+
+    /// The same, by the first of these times.
+    fn far_next_from(&self, mut local: i64) -> Option<i64> {
         let mut tries = 0..MOST_SKIPPED;
         while tries.next().is_some() {
-            let local = self.pattern.next(from)?;
             match self.settle(local) {
                 Answer::At(at) => return Some(at),
-                Answer::GoOn(next) => from = next.max(local + 1),
+                Answer::GoOn(next) => local = self.pattern.next(next.max(local + 1))?,
             }
         }
         None

@@ -30,6 +30,7 @@ impl Pattern<'_> {
     }
 
     /// The first member at or after `from`.
+    #[inline]
     pub(crate) fn next(&self, from: i64) -> Option<i64> {
         match *self {
             Pattern::Calendar { calendar, anchor, except } => {

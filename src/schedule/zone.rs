@@ -12,7 +12,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 
 use crate::error::Error;
 
@@ -24,11 +24,6 @@ const SPACING: i64 = 3 * DAY;
 /// The date of a day counted from 1970-01-01.
 pub(crate) fn date_of(day: i64) -> Option<NaiveDate> {
     NaiveDate::from_num_days_from_ce_opt(i32::try_from(day + 719_163).ok()?)
-}
-
-/// Days since 1970-01-01.
-pub(crate) fn day_of(date: NaiveDate) -> i64 {
-    i64::from(date.num_days_from_ce()) - 719_163
 }
 
 /// A time zone: UTC, a fixed offset, the machine's own, a named one (feature `chrono-tz`), or any [`TimeZone`].
@@ -170,6 +165,13 @@ impl Zone {
             low = high;
         }
         None
+    }
+
+    /// The offset of a stretch of time, at most as long as changes lie apart, if none falls into it.
+    pub(crate) fn steady(&self, from: i64, to: i64) -> Option<i64> {
+        debug_assert!(to - from <= SPACING);
+        let offset = self.offset_at(from);
+        (self.offset_at(to) == offset).then_some(offset)
     }
 
     /// The change within a day of an instant, on either side.
