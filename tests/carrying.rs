@@ -333,7 +333,10 @@ fn a_retry_goes_on_counting_in_the_next_process() {
             Err::<(), _>("no")
         });
         let job = job.unwrap();
-        machine.clock.advance(if life == 0 { 6 * HOUR } else { 10 * MINUTE });
+        machine.clock.advance(if life == 0 { 6 * HOUR - MINUTE } else { 9 * MINUTE });
+        it.poll();
+        assert_eq!(machine.noted(), "", "its wait goes on in the next process");
+        machine.clock.advance(MINUTE);
         it.poll();
         assert_eq!(machine.noted(), format!("18:{}", life + 1));
         assert_eq!(job.stats().runs, u64::from(life == 2));
