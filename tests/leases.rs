@@ -917,7 +917,8 @@ fn nothing_is_run_twice_or_lost_whoever_stalls_or_dies() {
     let (seed, cases) = (setting("PUNCTUAL_SEED", 1), setting("PUNCTUAL_CASES", 1_000));
     let mut begun = 0;
     let mut failures = Vec::new();
-    for seed in seed..seed.saturating_add(cases) {
+    // The first one was once wrong: what one process had gathered was lost behind what another had not written.
+    for seed in [47286].into_iter().chain(seed..seed.saturating_add(cases)) {
         match lives(seed) {
             Ok(runs) => begun += runs,
             Err(error) => failures.push(format!("seed {seed}: {error}")),

@@ -213,12 +213,17 @@ impl<C> Job<C> {
             gathered.iter().map(|run| followed(chain, std::slice::from_ref(run), named, now)).collect();
         let Some(all) = &mut chain.all else { return (lost, gone) };
         let was_written = |run: &Arc<RunFacts>| self.kept.as_ref().is_some_and(|kept| kept.has_gathered(run));
+        let in_set = |run: &RunFacts| {
+            let sets = self.waiting.iter().filter_map(|waiting| waiting.after.as_ref());
+            sets.flat_map(|after| &after.runs).any(|other| (other.id, other.number) == (run.id, run.number))
+        };
         for (_, latest) in &mut all.latest {
             gone.extend(latest.take_if(|latest| latest.runs.iter().any(was_written)));
         }
         for (run, found) in gathered.iter().zip(found) {
             let from = found.as_ref().and_then(|found| Some(found.runs.first()?.id));
             match all.latest.iter_mut().find(|(id, _)| Some(*id) == from) {
+                Some(_) if found.as_ref().is_some_and(|found| found.runs.iter().any(|run| in_set(run))) => {}
                 // One that has come since is newer.
                 Some((_, latest)) => *latest = latest.take().or(found),
                 None => {

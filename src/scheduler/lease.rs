@@ -18,7 +18,7 @@ use crate::clock::Now;
 use crate::event::Event;
 use crate::id::JobId;
 use crate::schedule::length;
-use crate::store::{JobChange, JobRecord, RunRecord, RunState, StoreError};
+use crate::store::{FollowedRun, JobChange, JobRecord, RunRecord, RunState, StoreError};
 
 /// A record that could not be read is read again after so long.
 pub(super) const READ_AGAIN: i64 = 1_000_000_000;
@@ -172,17 +172,14 @@ impl<C> Table<C> {
         let Some(job) = self.get_mut(id) else { return };
         let orphans = record.open.iter().filter(|run| takes_over && !job.has_run(run.number));
         let orphans: Vec<RunRecord> = orphans.cloned().collect();
-        let gathered = record.gathered.clone();
-        let followed = orphans.iter().flat_map(|run| &run.follows).chain(&gathered);
-        let followed: Vec<Arc<str>> = followed.map(|run| run.job.clone()).collect();
+        self.gather_again(id, &record.gathered);
+        let Some(job) = self.get_mut(id) else { return };
+        job.adopt(record, here);
+        let followed: Vec<Arc<str>> = orphans.iter().flat_map(|run| &run.follows).map(|run| run.job.clone()).collect();
         let followed: Vec<(Arc<str>, Option<JobId>)> =
             followed.into_iter().map(|name| (name.clone(), self.named(&name))).collect();
         let named = |name: &str| followed.iter().find(|(known, _)| **known == *name).and_then(|(_, id)| *id);
-        let Some(job) = self.get_mut(id) else { return };
-        let (mut told, gone) = job.carry_on_gathered(&gathered, &named, now);
-        job.adopt(record, here);
-        told.extend(job.carry_on_runs(&orphans, &named, now));
-        self.after.followed.extend(gone);
+        let told = self.get_mut(id).map_or(Vec::new(), |job| job.carry_on_runs(&orphans, &named, now));
         told.into_iter().for_each(|event| self.tell(|_| event));
         self.has_done(id);
         match elsewhere {
@@ -252,8 +249,22 @@ impl<C> Table<C> {
         job.waiting = waiting.into();
         let latest = job.chain.iter_mut().filter_map(|chain| chain.all.as_mut()).flat_map(|all| &mut all.latest);
         let latest: Vec<Followed> = latest.filter_map(|(_, one)| one.take_if(|one| follows(one))).collect();
+        let gathered = job.kept.as_ref().map_or(Vec::new(), |kept| kept.gathered().to_vec());
         self.after.followed.extend(gone.into_iter().filter_map(|waiting| waiting.after).chain(latest));
+        // It may have stood in the place of one that another process has written.
+        self.gather_again(id, &gathered);
         self.requeue(id);
+    }
+
+    /// If a job follows all of several others: takes up the successes that its record has.
+    fn gather_again(&mut self, id: JobId, gathered: &[FollowedRun]) {
+        let now = self.watch.last();
+        let ids: Vec<(Arc<str>, Option<JobId>)> = gathered.iter().map(|run| (run.job.clone(), self.named(&run.job))).collect();
+        let named = |name: &str| ids.iter().find(|(known, _)| **known == *name).and_then(|(_, id)| *id);
+        let Some(job) = self.get_mut(id) else { return };
+        let (told, gone) = job.carry_on_gathered(gathered, &named, now);
+        self.after.followed.extend(gone);
+        told.into_iter().for_each(|event| self.tell(|_| event));
     }
 }
 

@@ -114,6 +114,11 @@ impl KeptJob {
         self.last.version = 0;
     }
 
+    /// What it has gathered of those of which it follows all, as it was last written.
+    pub(super) fn gathered(&self) -> &[FollowedRun] {
+        &self.last.gathered
+    }
+
     /// Whether a run that it is to follow, besides others, was written.
     pub(super) fn has_gathered(&self, run: &RunFacts) -> bool {
         self.last.gathered.iter().any(|known| known.number == run.number && run.name.as_deref() == Some(&known.job))
