@@ -9,7 +9,7 @@ use chrono::{DateTime, Month, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Ti
 
 use crate::error::Error;
 use crate::schedule::{
-    MONDAY_TO_FRIDAY, MonthDay, OnFold, OnGap, Predicate, Random, Rhythm, Schedule, Shift, Unit, Words, Zone, length,
+    MONDAY_TO_FRIDAY, MonthDay, OnFold, OnGap, Places, Predicate, Random, Rhythm, Schedule, Shift, Unit, Words, Zone, length,
     sunday_zero, time_of_day, to_nanos,
 };
 
@@ -43,7 +43,7 @@ pub struct When<T> {
     /// The clauses, on an empty rhythm.
     clauses: Schedule,
     deadline: Option<Deadline>,
-    mistake: Option<Error>,
+    mistake: Option<Box<Error>>,
     pub(crate) target: T,
 }
 
@@ -364,12 +364,12 @@ impl<T> When<T> {
 
     /// Keeps the first mistake.
     fn note(mut self, mistake: Error) -> Self {
-        self.mistake.get_or_insert(mistake);
+        self.mistake.get_or_insert_with(|| Box::new(mistake));
         self
     }
 
     pub(crate) fn mistake(&self) -> Option<&Error> {
-        self.mistake.as_ref()
+        self.mistake.as_deref()
     }
 
     fn unfit(self, word: &'static str, accept: &'static str) -> Self {
@@ -622,11 +622,11 @@ impl<T> When<T> {
     /// The schedule, and what it is for. `now` is the instant, and the zone of the place, of registration.
     pub(crate) fn finish(mut self, now: Option<(i64, &Zone)>) -> Result<(Schedule, T), Error> {
         if let Some(mistake) = self.mistake.take() {
-            return Err(mistake);
+            return Err(*mistake);
         }
         let deadline = self.deadline.take();
-        let (clauses, aligned) = (self.clauses.clone(), self.aligned);
         let rhythm = self.rhythm()?;
+        let (clauses, aligned) = (self.clauses, self.aligned);
         let conflict = |word, accept| {
             let schedule = Schedule::new(rhythm.clone()).to_string();
             Err(Error::DoesNotFit { word, schedule, accept })
@@ -678,7 +678,7 @@ impl<T> When<T> {
                 let accept = "a random gap takes at most one at(..), with days or weeks";
                 return Err(Error::DoesNotFit { word: "this clause", schedule, accept });
             }
-            return Ok(Rhythm::Random(Random { least: n, most, unit, time: self.places.first().copied() }));
+            return Ok(Rhythm::Random(Box::new(Random { least: n, most, unit, time: self.places.first().copied() })));
         }
         if let Some(size) = unit.nanos() {
             if self.places.is_empty() {
@@ -690,7 +690,7 @@ impl<T> When<T> {
                 return Err(Error::DoesNotFit { word: "aligned", schedule, accept: "at(..) sits on the clock already" });
             }
             let unit = if unit == Counted::Hours { Unit::Hour } else { Unit::Minute };
-            return Ok(Rhythm::Units { unit, every: n, at: self.places.clone() });
+            return Ok(Rhythm::Units(Box::new(Places { unit, every: n, at: self.places.clone() })));
         }
         let rule = match unit {
             Counted::Days => Words::Days(n),

@@ -55,6 +55,7 @@ mod run;
 mod runtime;
 mod schedule;
 mod scheduler;
+mod seldom;
 mod store;
 mod sync;
 mod text;

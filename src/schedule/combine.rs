@@ -68,6 +68,8 @@ pub(crate) struct Exclusions {
 }
 
 impl Exclusions {
+    pub(crate) const NONE: Self = Self { weekdays: 0, dates: Vec::new(), predicates: Vec::new(), shift: Shift::Drop };
+
     /// A search ends after this many months in a row in which every occurrence is excluded: fifty years.
     pub(crate) const EMPTY_MONTHS: u32 = 600;
 

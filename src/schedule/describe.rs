@@ -20,15 +20,14 @@ fn when(schedule: &Schedule) -> String {
     let mut text = match &spec.rhythm {
         Rhythm::Interval(_) if spec.after_completion => format!("{bare} after the end of the run before"),
         Rhythm::Aligned(period) => format!("every {} on the clock", Span(*period)),
-        Rhythm::Random(random) => {
-            let rest = bare.to_string();
-            let _ = random;
-            format!("{rest}, drawn anew each time")
+        Rhythm::Random(_) => format!("{bare}, drawn anew each time"),
+        Rhythm::Units(places) if (places.unit, places.every) == (Unit::Hour, 1) => {
+            format!(
+                "{} past every hour",
+                list(places.at.iter().map(|place| format!("{}", Span(i64::from(*place) * 1_000_000_000))))
+            )
         }
-        Rhythm::Units { unit: Unit::Hour, every: 1, at } => {
-            format!("{} past every hour", list(at.iter().map(|place| format!("{}", Span(i64::from(*place) * 1_000_000_000)))))
-        }
-        Rhythm::Cron { calendar, .. } => cron(calendar),
+        Rhythm::Cron(said) => cron(&said.calendar),
         Rhythm::Once(at) => format!("once, at {}", Instant(*at)),
         Rhythm::After(delay) => format!("once, {} after it is registered", Span(*delay)),
         Rhythm::Reboot => "once, at the scheduler's first poll".to_owned(),

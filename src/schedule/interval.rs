@@ -28,8 +28,12 @@ impl Unit {
 }
 
 /// The first of `anchor + k * period` after an instant.
+#[inline]
 pub(crate) fn next(period: i64, anchor: i64, after: i64) -> Option<i64> {
-    let behind = (i128::from(after) - i128::from(anchor)).rem_euclid(period.into()) as i64;
+    let behind = match after.checked_sub(anchor) {
+        Some(since) => since.rem_euclid(period),
+        None => (i128::from(after) - i128::from(anchor)).rem_euclid(period.into()) as i64,
+    };
     after.checked_add(period - behind)
 }
 

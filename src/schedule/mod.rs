@@ -19,10 +19,11 @@ mod zone;
 use std::fmt;
 use std::hash::Hash;
 use std::iter::FusedIterator;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Utc, Weekday};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc, Weekday};
 
 pub use combine::Shift;
 pub use cron::Dialect;
@@ -42,6 +43,7 @@ pub(crate) use words::{MONDAY_TO_FRIDAY, MonthDay, Words, sunday_zero, time_of_d
 use zone::DAY;
 
 use crate::error::Error;
+use crate::seldom::{Blank, Seldom};
 
 /// 1700-01-01T00:00:00Z: searches from before it begin there.
 const EARLIEST: i64 = -8_520_336_000 * SECOND;
@@ -79,10 +81,16 @@ pub(crate) const MOST_COUNTED: u64 = 1_000_000;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Schedule(Arc<Spec>);
 
-/// What a schedule says.
+/// What a schedule says. Most say nothing but their rhythm.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Spec {
     pub(crate) rhythm: Rhythm,
+    clauses: Seldom<Clauses>,
+}
+
+/// What narrows a rhythm, and where it is read.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Clauses {
     pub(crate) zone: Option<Zone>,
     pub(crate) on_gap: Option<OnGap>,
     pub(crate) on_fold: Option<OnFold>,
@@ -98,6 +106,40 @@ pub(crate) struct Spec {
     pub(crate) slack: Duration,
 }
 
+impl Blank for Clauses {
+    fn blank() -> &'static Self {
+        static BLANK: Clauses = Clauses {
+            zone: None,
+            on_gap: None,
+            on_fold: None,
+            start: None,
+            after_completion: false,
+            immediately: false,
+            window: None,
+            except: Exclusions::NONE,
+            until: None,
+            times: None,
+            jitter: Duration::ZERO,
+            slack: Duration::ZERO,
+        };
+        &BLANK
+    }
+}
+
+impl Deref for Spec {
+    type Target = Clauses;
+
+    fn deref(&self) -> &Clauses {
+        &self.clauses
+    }
+}
+
+impl DerefMut for Spec {
+    fn deref_mut(&mut self) -> &mut Clauses {
+        &mut self.clauses
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Rhythm {
     /// Elapsed nanoseconds, from an anchor on.
@@ -105,23 +147,10 @@ pub(crate) enum Rhythm {
     /// Multiples of a period on the clock.
     Aligned(i64),
     /// A gap drawn anew each time.
-    Random(Random),
-    /// Places within every so-many-th hour or minute.
-    Units {
-        unit: Unit,
-        every: u32,
-        at: Vec<u32>,
-    },
-    Words {
-        rule: Words,
-        times: Vec<u32>,
-        calendar: Calendar,
-    },
-    Cron {
-        text: String,
-        dialect: Dialect,
-        calendar: Calendar,
-    },
+    Random(Box<Random>),
+    Units(Box<Places>),
+    Words(Box<InWords>),
+    Cron(Box<InCron>),
     Once(i64),
     /// Nanoseconds after the anchor.
     After(i64),
@@ -129,6 +158,30 @@ pub(crate) enum Rhythm {
     AnyOf(Vec<Schedule>),
     AllOf(Vec<Schedule>),
     Custom(Custom),
+}
+
+/// Places within every so-many-th hour or minute.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Places {
+    pub(crate) unit: Unit,
+    pub(crate) every: u32,
+    pub(crate) at: Vec<u32>,
+}
+
+/// Dates and times of day in words.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct InWords {
+    pub(crate) rule: Words,
+    pub(crate) times: Vec<u32>,
+    calendar: Calendar,
+}
+
+/// Dates and times of day as cron text.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct InCron {
+    pub(crate) text: String,
+    pub(crate) dialect: Dialect,
+    pub(crate) calendar: Calendar,
 }
 
 /// What a schedule takes from where it is used.
@@ -154,28 +207,40 @@ pub(crate) fn from_nanos(at: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_nanos(at)
 }
 
+/// The last date that was asked for: instants of one day follow one another, and dates are what takes time.
+#[derive(Debug, Default)]
+pub(crate) struct Today {
+    day: i64,
+    date: NaiveDate,
+}
+
+impl Today {
+    /// The same as [`from_nanos`].
+    #[inline]
+    pub(crate) fn instant(&mut self, at: i64) -> DateTime<Utc> {
+        let (second, nano) = (at.div_euclid(SECOND), at.rem_euclid(SECOND) as u32);
+        let (day, second) = (second.div_euclid(DAY), second.rem_euclid(DAY) as u32);
+        if day != self.day {
+            *self = Today { day, date: from_nanos(at).date_naive() };
+        }
+        let time = NaiveTime::from_num_seconds_from_midnight_opt(second, nano).unwrap_or_default();
+        self.date.and_time(time).and_utc()
+    }
+}
+
 /// Nanoseconds, as far as they go.
+#[inline]
 pub(crate) fn length(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+    const MOST: u64 = (i64::MAX / SECOND) as u64;
+    match duration.as_secs() {
+        seconds if seconds < MOST => seconds as i64 * SECOND + i64::from(duration.subsec_nanos()),
+        _ => i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX),
+    }
 }
 
 impl Schedule {
     pub(crate) fn new(rhythm: Rhythm) -> Self {
-        Schedule(Arc::new(Spec {
-            rhythm,
-            zone: None,
-            on_gap: None,
-            on_fold: None,
-            start: None,
-            after_completion: false,
-            immediately: false,
-            window: None,
-            except: Exclusions::default(),
-            until: None,
-            times: None,
-            jitter: Duration::ZERO,
-            slack: Duration::ZERO,
-        }))
+        Schedule(Arc::new(Spec { rhythm, clauses: Seldom::default() }))
     }
 
     /// Whether it is this very value, not only an equal one.
@@ -220,13 +285,15 @@ impl Schedule {
         let brief = || text.chars().take(80).collect();
         match cron::parse(text, dialect).map_err(|error| Error::Cron { text: brief(), error })? {
             Cron::Reboot => Ok(Self::reboot()),
-            Cron::Calendar(calendar) => Ok(Self::new(Rhythm::Cron { text: cron::normalized(text), dialect, calendar })),
+            Cron::Calendar(calendar) => {
+                Ok(Self::new(Rhythm::Cron(Box::new(InCron { text: cron::normalized(text), dialect, calendar }))))
+            }
         }
     }
 
     pub(crate) fn words(rule: Words, times: Vec<u32>) -> Self {
         let calendar = rule.compile(&times);
-        Self::new(Rhythm::Words { rule, times, calendar })
+        Self::new(Rhythm::Words(Box::new(InWords { rule, times, calendar })))
     }
 
     /// One occurrence, at an instant.
@@ -432,10 +499,10 @@ impl Schedule {
 
     /// The same with further clauses; of those that can stand once, the further ones hold.
     pub(crate) fn narrowed_by(self, clauses: &Schedule) -> Schedule {
-        let more = clauses.spec().clone();
-        if clauses == &Schedule::reboot() {
+        if clauses.spec().clauses.is_unused() {
             return self;
         }
+        let more = Clauses::clone(clauses.spec());
         self.with(|spec| {
             spec.zone = more.zone.or(spec.zone.take());
             spec.on_gap = more.on_gap.or(spec.on_gap);
@@ -461,22 +528,19 @@ impl Schedule {
     pub(crate) fn is_elapsed(&self) -> bool {
         let spec = self.spec();
         let bare = spec.window.is_none() && spec.except.is_empty() && spec.until.is_none();
-        bare && matches!(
-            spec.rhythm,
-            Rhythm::Interval(_) | Rhythm::After(_) | Rhythm::Random(Random { unit: Unit::Nanos(_), .. })
-        )
+        bare && spec.rhythm.is_elapsed()
     }
 
     /// Whether any part of it counts elapsed time.
     pub(crate) fn has_elapsed_part(&self) -> bool {
         match &self.spec().rhythm {
-            Rhythm::Interval(_) | Rhythm::After(_) | Rhythm::Random(Random { unit: Unit::Nanos(_), .. }) => true,
             Rhythm::AnyOf(parts) | Rhythm::AllOf(parts) => parts.iter().any(Schedule::has_elapsed_part),
-            _ => false,
+            rhythm => rhythm.is_elapsed(),
         }
     }
 
     /// Whether asking it runs code of the user's own.
+    #[inline]
     pub(crate) fn has_callbacks(&self) -> bool {
         let spec = self.spec();
         let own = match &spec.rhythm {
@@ -484,7 +548,8 @@ impl Schedule {
             Rhythm::AnyOf(parts) | Rhythm::AllOf(parts) => parts.iter().any(Schedule::has_callbacks),
             _ => false,
         };
-        own || !spec.except.predicates.is_empty() || spec.zone.as_ref().is_some_and(Zone::is_custom)
+        let clauses = || !spec.except.predicates.is_empty() || spec.zone.as_ref().is_some_and(Zone::is_custom);
+        own || !spec.clauses.is_unused() && clauses()
     }
 
     /// Whether what it counts may be other than what one meets step by step: gaps drawn at random, triggers of the user's own.
@@ -554,7 +619,19 @@ impl Schedule {
         opens
     }
 
+    #[inline]
     pub(crate) fn next(&self, setting: Setting<'_>, after: i64) -> Option<i64> {
+        let spec = self.spec();
+        match &spec.rhythm {
+            Rhythm::Interval(period) if spec.clauses.is_unused() && after < LATEST => {
+                let anchor = setting.registered.unwrap_or(after);
+                interval::next(*period, anchor, after.max(EARLIEST)).filter(|at| *at < LATEST)
+            }
+            _ => self.search(setting, after),
+        }
+    }
+
+    fn search(&self, setting: Setting<'_>, after: i64) -> Option<i64> {
         if after >= LATEST {
             return None;
         }
@@ -670,6 +747,27 @@ struct Stretch {
     until: i64,
 }
 
+impl Rhythm {
+    /// Whether it counts elapsed time, by itself.
+    fn is_elapsed(&self) -> bool {
+        match self {
+            Rhythm::Interval(_) | Rhythm::After(_) => true,
+            Rhythm::Random(random) => matches!(random.unit, Unit::Nanos(_)),
+            _ => false,
+        }
+    }
+
+    /// Its dates and times of day, if it has a calendar.
+    #[inline]
+    fn calendar(&self) -> Option<&Calendar> {
+        match self {
+            Rhythm::Words(words) => Some(&words.calendar),
+            Rhythm::Cron(cron) => Some(&cron.calendar),
+            _ => None,
+        }
+    }
+}
+
 impl Spec {
     #[inline]
     fn here<'a>(&'a self, setting: &Setting<'a>, asked: i64) -> Here<'a> {
@@ -680,8 +778,18 @@ impl Spec {
         Here { zone, start, anchor: start.unwrap_or(registered), inner }
     }
 
+    /// Whether nothing that it says concerns runs, but only when they are due.
+    #[inline]
+    pub(crate) fn leaves_runs_alone(&self) -> bool {
+        let bare = |clauses: &Clauses| {
+            let at_once = clauses.jitter.is_zero() && clauses.slack.is_zero();
+            at_once && clauses.until.is_none() && clauses.times.is_none() && !clauses.after_completion
+        };
+        self.clauses.is_unused() || bare(&self.clauses)
+    }
+
     fn is_calendar(&self) -> bool {
-        matches!(self.rhythm, Rhythm::Words { .. } | Rhythm::Cron { .. })
+        self.rhythm.calendar().is_some()
     }
 
     /// Whether occurrences pass a filter: what a zone change moved may have come to an excluded date.
@@ -692,22 +800,22 @@ impl Spec {
     /// The rhythm as a set of local times, if it follows the clock on the wall.
     #[inline(always)]
     fn occurrences<'a>(&'a self, here: &Here<'a>) -> Option<Occurrences<'a>> {
+        let clauses = &*self.clauses;
         let pattern = match &self.rhythm {
             Rhythm::Aligned(period) => Pattern::Aligned { period: *period },
-            Rhythm::Units { unit, every, at } => Pattern::Units {
-                unit: unit.seconds(),
-                every: (*every).into(),
-                at,
-                anchor: if *every > 1 { here.local_anchor() } else { Anchor { local: 0, counts: true } },
+            Rhythm::Units(places) => Pattern::Units {
+                unit: places.unit.seconds(),
+                every: places.every.into(),
+                at: &places.at,
+                anchor: if places.every > 1 { here.local_anchor() } else { Anchor { local: 0, counts: true } },
             },
-            Rhythm::Words { calendar, .. } | Rhythm::Cron { calendar, .. } => Pattern::Calendar {
-                calendar,
-                anchor: if calendar.needs_anchor() { here.local_anchor() } else { Anchor { local: 0, counts: true } },
-                except: &self.except,
-            },
-            _ => return None,
+            rhythm => {
+                let calendar = rhythm.calendar()?;
+                let anchor = if calendar.needs_anchor() { here.local_anchor() } else { Anchor { local: 0, counts: true } };
+                Pattern::Calendar { calendar, anchor, except: &clauses.except }
+            }
         };
-        Some(Occurrences::new(pattern, here.zone, self.on_gap, self.on_fold, &self.except))
+        Some(Occurrences::new(pattern, here.zone, clauses.on_gap, clauses.on_fold, &clauses.except))
     }
 
     #[inline(always)]
@@ -877,6 +985,15 @@ mod serde_text {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn today_is_chronos() {
+        let mut today = Today::default();
+        for at in [0, -1, DAY * SECOND - 1, DAY * SECOND, 5, EARLIEST, LATEST, i64::MIN, i64::MAX, -DAY * SECOND, 0] {
+            assert_eq!(today.instant(at), from_nanos(at));
+            assert_eq!(today.instant(at.saturating_add(1)), from_nanos(at.saturating_add(1)));
+        }
+    }
 
     #[test]
     fn asking_from_the_ends_of_time_answers_none() {

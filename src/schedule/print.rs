@@ -7,7 +7,7 @@ use chrono::NaiveDate;
 use super::combine::{Exclusions, Shift};
 use super::interval::Unit;
 use super::words::{MONDAY_TO_FRIDAY, MonthDay, Words};
-use super::{Dialect, OnFold, OnGap, Rhythm, Schedule, from_nanos};
+use super::{Dialect, InWords, OnFold, OnGap, Places, Rhythm, Schedule, from_nanos};
 
 pub(crate) const WEEKDAYS: [&str; 7] = ["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"];
 pub(crate) const MONTHS: [&str; 12] =
@@ -156,7 +156,8 @@ impl fmt::Display for Schedule {
                     write!(f, " at {}", Clock(time))?;
                 }
             }
-            Rhythm::Units { unit, every, at } => {
+            Rhythm::Units(places) => {
+                let Places { unit, every, at } = &**places;
                 let name = if *unit == Unit::Hour { "hour" } else { "minute" };
                 f.write_str("every ")?;
                 counted(f, (*every).into(), name, false)?;
@@ -167,14 +168,17 @@ impl fmt::Display for Schedule {
                 };
                 write!(f, " at {}", list(at.iter().map(place)))?;
             }
-            Rhythm::Words { rule, times, .. } => {
+            Rhythm::Words(said) => {
+                let InWords { rule, times, .. } = &**said;
                 words(f, rule)?;
                 if !times.is_empty() {
                     write!(f, " at {}", list(times.iter().map(|time| Clock(*time))))?;
                 }
             }
-            Rhythm::Cron { text, dialect: Dialect::Ocps, .. } => write!(f, "cron {text}")?,
-            Rhythm::Cron { text, dialect: Dialect::Vixie, .. } => write!(f, "vixie cron {text}")?,
+            Rhythm::Cron(cron) => {
+                let vixie = if cron.dialect == Dialect::Vixie { "vixie " } else { "" };
+                write!(f, "{vixie}cron {}", cron.text)?;
+            }
             Rhythm::Once(at) => write!(f, "once at {}", Instant(*at))?,
             Rhythm::After(delay) => write!(f, "once after {}", Span(*delay))?,
             Rhythm::Reboot => f.write_str("at reboot")?,
