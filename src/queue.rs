@@ -6,6 +6,9 @@
 //! A four-ary heap with an index of positions: moving or removing one entry is O(log n) without a search, and looking at
 //! the first costs the same whatever the number. Entries with slack stand in two further heaps, by the instant from which they
 //! may be taken and by the one at which they must be, since neither order follows from the other.
+//!
+//! What an entry is compared by stands in the heap itself, in 24 bytes, and whatever is moved goes into the place that was left,
+//! so that each level costs the four entries that are compared and one that is written.
 
 /// What decides who comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,9 +21,41 @@ pub(crate) struct Rank {
     pub(crate) order: u64,
 }
 
+/// A slot and its rank, as tightly as they go.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    due: i64,
+    order: u64,
+    /// The priority, from 0 on.
+    urgency: u32,
+    slot: u32,
+}
+
+impl Entry {
+    fn new(slot: u32, Rank { due, priority, order }: Rank) -> Self {
+        Entry { due, order, urgency: priority.wrapping_sub(i32::MIN) as u32, slot }
+    }
+
+    fn rank(self) -> Rank {
+        let Entry { due, urgency, order, .. } = self;
+        Rank { due, priority: (urgency as i32).wrapping_add(i32::MIN), order }
+    }
+
+    fn ranked(self) -> (Rank, u32) {
+        (self.rank(), self.slot)
+    }
+
+    /// Whether it comes before another one. Without a branch, which could not be foretold.
+    #[inline(always)]
+    fn is_before(&self, other: &Entry) -> bool {
+        let tie = |entry: &Entry| u128::from(entry.urgency) << 64 | u128::from(entry.order);
+        (self.due < other.due) | (self.due == other.due) & (tie(self) < tie(other))
+    }
+}
+
 #[derive(Debug, Default)]
 struct Queue {
-    heap: Vec<(Rank, u32)>,
+    heap: Vec<Entry>,
     /// Where in the heap each slot stands.
     places: Vec<u32>,
 }
@@ -30,7 +65,7 @@ const CHILDREN: usize = 4;
 
 impl Queue {
     fn first(&self) -> Option<(Rank, u32)> {
-        self.heap.first().copied()
+        self.heap.first().map(|first| first.ranked())
     }
 
     fn contains(&self, slot: u32) -> bool {
@@ -42,10 +77,10 @@ impl Queue {
         let mut next = Some(0);
         std::iter::from_fn(move || {
             while let Some(place) = next {
-                let found = self.heap.get(place).filter(|(rank, _)| rank.due <= by);
+                let found = self.heap.get(place).filter(|entry| entry.due <= by);
                 next = if found.is_some() { Some(place * CHILDREN + 1) } else { Self::beyond(place) };
-                if let Some((_, slot)) = found {
-                    return Some(*slot);
+                if let Some(entry) = found {
+                    return Some(entry.slot);
                 }
             }
             None
@@ -63,7 +98,7 @@ impl Queue {
 
     fn rank_of(&self, slot: u32) -> Option<Rank> {
         let place = *self.places.get(slot as usize)?;
-        self.heap.get(place as usize).map(|(rank, _)| *rank)
+        self.heap.get(place as usize).map(|entry| entry.rank())
     }
 
     /// Puts a slot in, or moves it.
@@ -74,11 +109,11 @@ impl Queue {
         }
         let place = match self.places[index] {
             ABSENT => {
-                self.heap.push((rank, slot));
+                self.heap.push(Entry::new(slot, rank));
                 self.heap.len() - 1
             }
             place => {
-                self.heap[place as usize].0 = rank;
+                self.heap[place as usize] = Entry::new(slot, rank);
                 place as usize
             }
         };
@@ -110,9 +145,9 @@ impl Queue {
         }
     }
 
-    fn put(&mut self, place: usize, entry: (Rank, u32)) {
+    fn put(&mut self, place: usize, entry: Entry) {
         self.heap[place] = entry;
-        self.places[entry.1 as usize] = place as u32;
+        self.places[entry.slot as usize] = place as u32;
     }
 
     /// Moves an entry up to its place: those that it passes go down into the place that it left.
@@ -121,7 +156,7 @@ impl Queue {
         while place > 0 {
             let parent = (place - 1) / CHILDREN;
             let above = self.heap[parent];
-            if above.0 <= entry.0 {
+            if !entry.is_before(&above) {
                 break;
             }
             self.put(place, above);
@@ -133,24 +168,31 @@ impl Queue {
 
     fn down(&mut self, mut place: usize) {
         let entry = self.heap[place];
-        loop {
-            let first = place * CHILDREN + 1;
-            let last = self.heap.len().min(first + CHILDREN);
-            let Some((mut least, others)) = self.heap.get(first..last).and_then(<[_]>::split_first) else { break };
-            let mut child = first;
-            for (other, beside) in (first + 1..).zip(others) {
-                if beside.0 < least.0 {
-                    (least, child) = (beside, other);
-                }
-            }
-            let least = *least;
-            if entry.0 <= least.0 {
+        while let Some(child) = self.first_child(place) {
+            let least = self.heap[child];
+            if !least.is_before(&entry) {
                 break;
             }
             self.put(place, least);
             place = child;
         }
         self.put(place, entry);
+    }
+
+    /// The first of those that stand below a place.
+    #[inline(always)]
+    fn first_child(&self, place: usize) -> Option<usize> {
+        let first = place * CHILDREN + 1;
+        let children = self.heap.get(first..)?;
+        let earlier = |one: usize, other: usize| if children[other].is_before(&children[one]) { other } else { one };
+        let least = match children.len() {
+            CHILDREN.. => earlier(earlier(0, 1), earlier(2, 3)),
+            3 => earlier(earlier(0, 1), 2),
+            2 => earlier(0, 1),
+            1 => 0,
+            _ => return None,
+        };
+        Some(first + least)
     }
 }
 
@@ -192,6 +234,16 @@ impl Timeline {
     pub(crate) fn is_due(&self, slot: u32, by: i64) -> bool {
         let rank = self.plain.rank_of(slot).or_else(|| self.due.rank_of(slot));
         rank.is_some_and(|rank| rank.due <= by)
+    }
+
+    /// Moves the first, which has no slack, if it is this one.
+    pub(crate) fn first_moves(&mut self, slot: u32, rank: Rank) -> bool {
+        let is_first = self.plain.first().is_some_and(|(_, first)| first == slot);
+        if is_first {
+            self.plain.heap[0] = Entry::new(slot, rank);
+            self.plain.down(0);
+        }
+        is_first
     }
 
     /// Puts a slot in, or moves it, or takes it out.
