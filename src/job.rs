@@ -1,5 +1,6 @@
 //! A registered job as its holders see it: handle, snapshot, figures.
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -9,10 +10,11 @@ use chrono::{DateTime, Utc};
 
 use crate::caught::drop_quietly;
 use crate::error::Error;
+use crate::history::History;
 use crate::id::{JobId, label};
 use crate::run::Progress;
 use crate::schedule::Schedule;
-use crate::sync::{Mutex, OnceLock};
+use crate::sync::Mutex;
 
 /// What a scheduler does for the holders of handles.
 pub(crate) trait Control: Send + Sync {
@@ -25,11 +27,25 @@ pub(crate) trait Control: Send + Sync {
 }
 
 /// What a job leaves for the holders of its handle; it outlives the job.
-pub(crate) struct Results<T> {
-    pub(crate) value: Mutex<Option<Arc<T>>>,
-    pub(crate) error: Mutex<Option<Arc<dyn StdError + Send + Sync>>>,
-    pub(crate) end: Mutex<Option<(Stats, Option<LastRun>)>>,
-    pub(crate) codec: OnceLock<Box<Codec<T>>>,
+pub(crate) struct Results<T>(Mutex<Left<T>>);
+
+/// The value of its last good run, and what few have.
+struct Left<T> {
+    value: Option<Arc<T>>,
+    rest: Option<Box<Rest<T>>>,
+}
+
+struct Rest<T> {
+    error: Option<Arc<dyn StdError + Send + Sync>>,
+    /// Of a job that is gone.
+    end: Option<History>,
+    codec: Option<Arc<Codec<T>>>,
+}
+
+impl<T> Left<T> {
+    fn rest(&mut self) -> &mut Rest<T> {
+        self.rest.get_or_insert_with(|| Box::new(Rest { error: None, end: None, codec: None }))
+    }
 }
 
 /// How results are written as bytes, and read.
@@ -42,42 +58,87 @@ type Write<T> = dyn Fn(&T) -> Option<Vec<u8>> + Send + Sync;
 type Read<T> = dyn Fn(&[u8]) -> Option<T> + Send + Sync;
 
 impl<T> Results<T> {
-    /// Keeps what a run returned. A value without a size is kept once, so that such runs allocate nothing.
-    pub(crate) fn keep(&self, value: T) -> Arc<T> {
+    /// Keeps what a run returned; gives it back, and how it is written, if that was said. A value without a size is kept once, so
+    /// that such runs allocate nothing.
+    pub(crate) fn keep(&self, value: T) -> (Arc<T>, Option<Arc<Codec<T>>>) {
+        let codec = |left: &Left<T>| left.rest.as_ref().and_then(|rest| rest.codec.clone());
         if size_of::<T>() == 0 {
-            let kept = self.value.lock().clone();
+            let left = self.0.lock();
+            let kept = left.value.clone().map(|kept| (kept, codec(&left)));
+            std::mem::drop(left);
             if let Some(kept) = kept {
                 drop_quietly(value);
                 return kept;
             }
         }
         let value = Arc::new(value);
-        let old = self.value.lock().replace(value.clone());
+        let mut left = self.0.lock();
+        let (old, codec) = (left.value.replace(value.clone()), codec(&left));
+        std::mem::drop(left);
         // Dropped without the lock: it is the user's.
         drop_quietly(old);
-        value
+        (value, codec)
     }
 
     pub(crate) fn keep_error(&self, error: Arc<dyn StdError + Send + Sync>) {
-        let old = self.error.lock().replace(error);
+        let old = self.0.lock().rest().error.replace(error);
         drop_quietly(old);
+    }
+
+    /// How its results are written, if that was said.
+    pub(crate) fn codec(&self) -> Option<Arc<Codec<T>>> {
+        self.0.lock().rest.as_ref()?.codec.clone()
+    }
+
+    fn value(&self) -> Option<Arc<T>> {
+        self.0.lock().value.clone()
+    }
+
+    fn error(&self) -> Option<Arc<dyn StdError + Send + Sync>> {
+        self.0.lock().rest.as_ref()?.error.clone()
+    }
+
+    /// What was left of a job that is gone.
+    fn end(&self) -> History {
+        self.0.lock().rest.as_ref().and_then(|rest| rest.end.clone()).unwrap_or_default()
+    }
+
+    /// Takes how its results are written, unless that was said before.
+    fn set_codec(&self, codec: Arc<Codec<T>>) -> bool {
+        let mut left = self.0.lock();
+        let slot = &mut left.rest().codec;
+        let refused = slot.is_some().then(|| codec.clone());
+        slot.get_or_insert(codec);
+        drop(left);
+        refused.is_none()
     }
 }
 
 impl<T> Default for Results<T> {
     fn default() -> Self {
-        Results { value: Mutex::default(), error: Mutex::default(), end: Mutex::default(), codec: OnceLock::new() }
+        Results(Mutex::new(Left { value: None, rest: None }))
     }
 }
 
-/// Keeps a job's last figures when it ends.
+/// What a scheduler keeps for the holders of a job's handle.
 pub(crate) trait Epitaph: Send + Sync {
-    fn write(&self, stats: Stats, last: Option<LastRun>);
+    /// Keeps a job's last figures when it ends.
+    fn write(&self, history: History);
+    /// What its last good run returned.
+    fn value(&self) -> Option<Arc<dyn Any + Send + Sync>>;
 }
 
-impl<T: Send + Sync> Epitaph for Results<T> {
-    fn write(&self, stats: Stats, last: Option<LastRun>) {
-        *self.end.lock() = Some((stats, last));
+impl<T: Send + Sync + 'static> Epitaph for Results<T> {
+    fn value(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.value().map(|value| value as Arc<dyn Any + Send + Sync>)
+    }
+
+    fn write(&self, history: History) {
+        // One that never ran needs no room for that.
+        let mut left = self.0.lock();
+        if left.rest.is_some() || !history.is_empty() {
+            left.rest().end = Some(history);
+        }
     }
 }
 
@@ -183,7 +244,7 @@ impl<T> JobHandle<T> {
     pub fn last_run(&self) -> Option<LastRun> {
         match self.snapshot() {
             Some(job) => job.last_run,
-            None => self.results.end.lock().as_ref()?.1.clone(),
+            None => self.results.end().last(),
         }
     }
 
@@ -191,7 +252,7 @@ impl<T> JobHandle<T> {
     pub fn stats(&self) -> Stats {
         match self.snapshot() {
             Some(job) => job.stats,
-            None => self.results.end.lock().as_ref().map(|end| end.0).unwrap_or_default(),
+            None => self.results.end().stats(),
         }
     }
 
@@ -207,7 +268,7 @@ impl<T> JobHandle<T> {
 
     /// What its last successful run returned.
     pub fn last_value(&self) -> Option<Arc<T>> {
-        self.results.value.lock().clone()
+        self.results.value()
     }
 
     /// Says how its results are kept in the scheduler's store, so that a job that follows it gets a result also in the next
@@ -248,12 +309,12 @@ impl<T> JobHandle<T> {
         write: impl Fn(&T) -> Option<Vec<u8>> + Send + Sync + 'static,
         read: impl Fn(&[u8]) -> Option<T> + Send + Sync + 'static,
     ) -> bool {
-        self.results.codec.set(Box::new(Codec { write: Box::new(write), read: Box::new(read) })).is_ok()
+        self.results.set_codec(Arc::new(Codec { write: Box::new(write), read: Box::new(read) }))
     }
 
     /// What its last failed run returned.
     pub fn last_error(&self) -> Option<Arc<dyn StdError + Send + Sync>> {
-        self.results.error.lock().clone()
+        self.results.error()
     }
 }
 
@@ -284,17 +345,18 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Counts a run that ended.
-    pub(crate) fn count(&mut self, run: &LastRun) {
-        self.runs += 1;
-        self.errors += u64::from(matches!(run.end, RunEnd::Failed | RunEnd::Lost));
-        self.panics += u64::from(run.end == RunEnd::Panicked);
-        self.timeouts += u64::from(run.end == RunEnd::TimedOut);
-        self.stopped += u64::from(run.end == RunEnd::Stopped);
-        self.folded = self.folded.saturating_add(run.folded - 1);
-        self.total = self.total.saturating_add(run.took);
-        self.longest = self.longest.max(run.took);
-    }
+    pub(crate) const NONE: Stats = Stats {
+        runs: 0,
+        errors: 0,
+        panics: 0,
+        timeouts: 0,
+        stopped: 0,
+        retries: 0,
+        folded: 0,
+        dropped: 0,
+        total: Duration::ZERO,
+        longest: Duration::ZERO,
+    };
 }
 
 /// A run that ended.

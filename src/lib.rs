@@ -46,6 +46,7 @@ mod executor;
 mod global;
 #[cfg(any(doc, doctest))]
 pub mod guide;
+mod history;
 mod id;
 mod job;
 mod policy;

@@ -127,6 +127,11 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
+    /// Whether anybody else has a hold on them, or they have been used to stop a run.
+    pub(crate) fn are_known(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1 || self.is_stopped()
+    }
+
     /// A new run has no progress yet.
     pub(crate) fn reset(&self) {
         self.report(0, 0);

@@ -86,9 +86,9 @@ impl<C> Table<C> {
 
 impl<C> Job<C> {
     fn place_anew(&mut self, now: Now) -> Option<Ask> {
+        let record = self.kept.as_ref().zip(self.plan.as_ref()).and_then(|(kept, plan)| kept.carries_on(plan));
         let plan = self.plan.as_mut()?;
         plan.set_by(now);
-        let record = self.kept.as_ref().and_then(|kept| kept.carries_on(plan));
         let mut reanchored = false;
         match record {
             Some(record) => {

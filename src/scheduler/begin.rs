@@ -66,18 +66,10 @@ impl<C> Table<C> {
     pub(super) fn attempt(&mut self, id: JobId, beginning: Beginning, moment: Moment) -> Option<Box<Attempt>> {
         let Beginning { due, at, after, held_by, number } = beginning;
         let now = moment.now;
-        let before_poll = now.wall.saturating_sub(at);
         let down = self.was_down(self.get(id)?, at, now);
-        let late_by = held_by.unwrap_or(match () {
-            () if moment.waited > before_poll => LateBy::OtherJobs,
-            () if self.was_put_off(at) => LateBy::Budget,
-            () if now.slept >= before_poll / 2 && now.slept > 0 => LateBy::Suspend,
-            () if now.stepped >= before_poll / 2 && now.stepped > 0 => LateBy::ClockStep,
-            () if down >= before_poll / 2 && down > 0 => LateBy::Down,
-            () => LateBy::Host,
-        });
+        let late_by = held_by.unwrap_or_else(|| self.late_by(at, down, moment));
         let job = self.get_mut(id)?;
-        let kept = job.kept.as_deref_mut();
+        let kept = job.kept_mut();
         let claim = kept.as_ref().map(|kept| kept.claim.clone());
         let (number, previous_was_cut_off) = kept.map_or((0, false), |kept| kept.next_run(number));
         let instant = from_nanos(due.due);
@@ -95,12 +87,28 @@ impl<C> Table<C> {
             turn: 0,
             follows: after.as_ref().map(|after| after.runs.clone()).unwrap_or_default(),
         };
-        let view = RunView { facts, signals: job.signals.clone(), limit: None, claim };
+        let view = RunView { facts, signals: job.signals().clone(), limit: None, claim };
         let (started, took, rules) = (moment.wall(), Duration::ZERO, job.rules.clone());
         let attempt = Attempt { view, after, started, took, ends: None, rules, error: None };
         let Some(mut place) = self.spare.take() else { return Some(Box::new(attempt)) };
         *place = attempt;
         Some(place)
+    }
+
+    /// What makes a run late, for the most part, that was to begin at an instant of the wall clock and that nothing held back; its
+    /// program was down for so long of it.
+    #[inline]
+    pub(super) fn late_by(&self, at: i64, down: i64, moment: Moment) -> LateBy {
+        let now = moment.now;
+        let before_poll = now.wall.saturating_sub(at);
+        match () {
+            () if moment.waited > before_poll => LateBy::OtherJobs,
+            () if self.was_put_off(at) => LateBy::Budget,
+            () if now.slept >= before_poll / 2 && now.slept > 0 => LateBy::Suspend,
+            () if now.stepped >= before_poll / 2 && now.stepped > 0 => LateBy::ClockStep,
+            () if down >= before_poll / 2 && down > 0 => LateBy::Down,
+            () => LateBy::Host,
+        }
     }
 
     /// Tells of an attempt that starts, and counts how late its run is.
@@ -138,7 +146,7 @@ impl<C> Table<C> {
         let here = moment.elapsed();
         let job = self.get_mut(id)?;
         let before = Before { last_start: job.last_start, missed_until: job.missed_until };
-        job.holds = 0;
+        job.asks_anew();
         if !matches!(origin, Origin::Attempt(..)) {
             job.runs_left = job.runs_left.map(|left| left.saturating_sub(1));
             job.last_start = Some(here);
@@ -219,7 +227,7 @@ impl<C> Table<C> {
         let left = |ends: i64| Duration::from_nanos(ends.saturating_sub(moment.elapsed()).max(0).unsigned_abs());
         let timeout = if view.facts.turn == 0 { rules.and_then(|rules| rules.timeout) } else { attempt.ends.map(left) };
         let value = attempt.after.as_ref().and_then(|after| after.value.clone());
-        self.get_mut(id)?.live.push(Live { serial, attempt, state: State::Away });
+        self.get_mut(id)?.besides.live.push(Live { serial, attempt, state: State::Away });
         self.requeue(id);
         let hand_over = HandOver { id, serial, launcher, view, value, timeout, merged, origin, before };
         Some(Step::HandOver(Box::new(hand_over)))
@@ -238,9 +246,9 @@ impl<C> Table<C> {
         };
         job.running = true;
         if attempt.view.facts.turn == 0 {
-            job.signals.reset();
+            job.no_progress();
         }
-        Some(Step::Call(Call { body, attempt, merged }))
+        Some(Step::Call(Call { body, attempt, merged, is_plain: false }))
     }
 
     /// The executor had no room: all is as before, and the job waits for it.
@@ -249,7 +257,7 @@ impl<C> Table<C> {
         self.limits.room_is_full(now.elapsed);
         let live = self.get_mut(id).and_then(|job| {
             let place = job.live.iter().position(|live| live.serial == serial)?;
-            Some(job.live.swap_remove(place))
+            Some(job.besides.live.swap_remove(place))
         });
         if !matches!((&live, &origin), (Some(_), Origin::Turn)) {
             self.give_back(&errand.limits, matches!(origin, Origin::Turn), now.elapsed);
@@ -268,7 +276,7 @@ impl<C> Table<C> {
             self.turns += 1;
             live.state = State::Yielded { again: full, order: AFTER_ALL_JOBS + self.turns };
             if let Some(job) = self.get_mut(id) {
-                job.live.push(live);
+                job.besides.live.push(live);
             }
             self.let_on(ROOM, now.elapsed);
             return self.requeue(id);
@@ -300,7 +308,7 @@ impl<C> Table<C> {
             job.last_start = before.last_start;
             job.missed_until = before.missed_until;
         }
-        if let Some(kept) = job.kept.as_deref_mut() {
+        if let Some(kept) = job.kept_mut() {
             let is_new = match &origin {
                 Origin::Occurrence { .. } => true,
                 Origin::Waiting(waiting) => waiting.number == 0,
@@ -328,15 +336,15 @@ impl<C> Table<C> {
                 if job.paused {
                     self.after.followed.extend(waiting.after);
                 } else {
-                    job.waiting.push_front(waiting);
+                    job.besides.waiting.push_front(waiting);
                 }
                 self.after.attempts.push(attempt);
             }
             Origin::Attempt(failure, again) => {
                 attempt.view.facts.attempt -= 1;
                 attempt.ends = None;
-                job.stats.retries -= 1;
-                job.live.push(Live { serial, attempt, state: State::Again { again, failure } });
+                job.history.odd().retries -= 1;
+                job.besides.live.push(Live { serial, attempt, state: State::Again { again, failure } });
             }
             Origin::Turn => {}
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ending::End;
-use super::entry::{Attempt, Chain, Followed, Job, Live, On, State, Waiting};
+use super::entry::{Attempt, Besides, Chain, Followed, Job, Live, On, State, Waiting};
 use super::plan::{Plan, Scale};
 use super::record::{Keep, KeptJob};
 use super::stepped::is_wrong_before;
@@ -68,7 +68,8 @@ pub(super) fn begin<C>(
     let mut told = Vec::new();
     let (mut record, mut elsewhere) = (None, None);
     if let Some(known) = known {
-        (entry.kept, record, elsewhere) = (Some(known.kept), known.record, known.elsewhere);
+        (record, elsewhere) = (known.record, known.elsewhere);
+        entry.besides.kept = Some(known.kept);
     }
     let mut anew = record.is_none();
     let mut run_first = anew && plan.schedule.spec().immediately;
@@ -115,7 +116,7 @@ pub(super) fn begin_following<C>(
     now: Now,
 ) -> Vec<Event> {
     let Some(Known { kept, record, elsewhere }) = known else { return Vec::new() };
-    entry.kept = Some(kept);
+    entry.besides.kept = Some(kept);
     record.map_or(Vec::new(), |record| entry.carry_on(&record, elsewhere, named, now))
 }
 
@@ -168,12 +169,14 @@ impl<C> Job<C> {
     pub(super) fn adopt(&mut self, record: JobRecord, now: Now) {
         self.carry_on_schedule(&record, now);
         self.carry_on_figures(&record, now);
-        let Some(kept) = self.kept.as_deref_mut() else { return };
+        let Some(kept) = self.kept.as_deref() else { return };
         // What was asked of this process and is not written yet stays.
         if record.paused != kept.was_paused() {
             self.paused = record.paused;
         }
-        kept.is_now(record);
+        if let Some(kept) = self.kept_mut() {
+            kept.is_now(record);
+        }
     }
 
     /// Takes up what is not of its schedule: figures, and runs that had not ended, unless another process holds it until then.
@@ -208,13 +211,13 @@ impl<C> Job<C> {
     ) -> (Vec<Event>, Vec<Followed>) {
         let (id, name) = (self.id, self.name.clone());
         let (mut lost, mut gone) = (Vec::new(), Vec::new());
-        let Some(chain) = self.chain.as_deref_mut().filter(|chain| chain.all.is_some()) else { return (lost, gone) };
+        let Some(Besides { chain: Some(chain), kept, waiting, .. }) = self.besides.used() else { return (lost, gone) };
         let found: Vec<Option<Followed>> =
             gathered.iter().map(|run| followed(chain, std::slice::from_ref(run), named, now)).collect();
         let Some(all) = &mut chain.all else { return (lost, gone) };
-        let was_written = |run: &Arc<RunFacts>| self.kept.as_ref().is_some_and(|kept| kept.has_gathered(run));
+        let was_written = |run: &Arc<RunFacts>| kept.as_ref().is_some_and(|kept| kept.has_gathered(run));
         let in_set = |run: &RunFacts| {
-            let sets = self.waiting.iter().filter_map(|waiting| waiting.after.as_ref());
+            let sets = waiting.iter().filter_map(|waiting| waiting.after.as_ref());
             sets.flat_map(|after| &after.runs).any(|other| (other.id, other.number) == (run.id, run.number))
         };
         for (_, latest) in &mut all.latest {
@@ -282,16 +285,16 @@ impl<C> Job<C> {
                         self.runs_left = self.runs_left.map(|left| left.saturating_add(1));
                         let (ready, number, cut_off) = (now.elapsed, run.number, attempt);
                         self.line_up(Waiting { due, ready, by_hand: false, after, number, cut_off });
-                    } else if let Some(kept) = self.kept.as_deref_mut() {
+                    } else if let Some(kept) = self.kept_mut() {
                         kept.was_left(run, at, now);
                     }
                 }
                 // It had said itself that it was done, and its process ended before that could be taken in.
-                RunState::Ended { .. } => self.kept.iter_mut().for_each(|kept| kept.done.push(run.clone())),
+                RunState::Ended { .. } => self.kept_mut().into_iter().for_each(|kept| kept.done.push(run.clone())),
                 RunState::CutOff { .. } => {}
             }
         }
-        if let Some(kept) = self.kept.as_deref_mut().filter(|_| crashed) {
+        if let Some(kept) = self.kept_mut().filter(|_| crashed) {
             kept.was_cut_off = true;
             kept.crashes = kept.crashes.saturating_add(1);
             let crashes = kept.crashes;
@@ -306,7 +309,8 @@ impl<C> Job<C> {
     /// A run waits before those of its job that have a greater number.
     fn line_up(&mut self, waiting: Waiting) {
         let place = self.waiting.iter().position(|other| other.number > waiting.number);
-        self.waiting.insert(place.unwrap_or(self.waiting.len()), waiting);
+        let place = place.unwrap_or(self.waiting.len());
+        self.besides.waiting.insert(place, waiting);
     }
 
     /// An attempt failed in an earlier process, and the next one is to come.
@@ -316,11 +320,11 @@ impl<C> Job<C> {
         // Serials of the table begin at one.
         let serial = 0;
         let state = State::Again { again, failure: Box::new(failure) };
-        self.live.push(Live { serial, attempt, state });
+        self.besides.live.push(Live { serial, attempt, state });
     }
 
     /// The last attempt at a run of an earlier process.
-    pub(super) fn attempt_of(&self, run: &RunRecord, after: Option<Followed>, now: Now) -> Attempt {
+    pub(super) fn attempt_of(&mut self, run: &RunRecord, after: Option<Followed>, now: Now) -> Attempt {
         let facts = RunFacts {
             id: self.id,
             name: self.name.clone(),
@@ -336,7 +340,7 @@ impl<C> Job<C> {
             follows: after.as_ref().map(|after| after.runs.clone()).unwrap_or_default(),
         };
         let claim = self.kept.as_ref().map(|kept| kept.claim.clone());
-        let view = RunView { facts, signals: self.signals.clone(), limit: None, claim };
+        let view = RunView { facts, signals: self.signals().clone(), limit: None, claim };
         let (rules, error) = (self.rules.clone(), run.error.clone().map(Into::into));
         Attempt { view, after, started: now.wall, took: Duration::ZERO, ends: None, rules, error }
     }
@@ -347,11 +351,10 @@ impl<C> Table<C> {
     pub(super) fn take_as_ended(&mut self, now: Now) {
         let jobs = self.keeping.as_mut().map_or(Vec::new(), |keeping| std::mem::take(&mut keeping.done));
         for id in jobs {
-            let done =
-                self.get_mut(id).and_then(|job| job.kept.as_mut()).map_or(Vec::new(), |kept| std::mem::take(&mut kept.done));
+            let done = self.get_mut(id).and_then(Job::kept_mut).map_or(Vec::new(), |kept| std::mem::take(&mut kept.done));
             for run in done {
                 let RunState::Ended { started, at, end } = run.state else { continue };
-                let Some(job) = self.get(id) else { break };
+                let Some(job) = self.get_mut(id) else { break };
                 let mut attempt = Box::new(job.attempt_of(&run, None, now));
                 attempt.started = started.as_ref().map_or(attempt.started, to_nanos);
                 attempt.took = (at - from_nanos(attempt.started)).to_std().unwrap_or_default();

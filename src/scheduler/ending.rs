@@ -72,7 +72,7 @@ impl<C> Table<C> {
         attempt.ends = None;
         let took = std::mem::take(&mut attempt.took);
         if let Some(job) = self.get_mut(id) {
-            job.stats.total = job.stats.total.saturating_add(took);
+            job.history.add_time(took);
         }
         self.goes_on(id, attempt, State::Again { again: ended.saturating_add(wait), failure: Box::new(failure) });
         None
@@ -88,9 +88,9 @@ impl<C> Table<C> {
         };
         let due = Due { due: to_nanos(&facts.due), first: to_nanos(&facts.first_missed), folded: facts.folded };
         let (number, cut_off) = (facts.number, facts.attempt.saturating_sub(1));
-        job.waiting.push_front(Waiting { due, ready, by_hand: false, after: attempt.after.clone(), number, cut_off });
+        job.besides.waiting.push_front(Waiting { due, ready, by_hand: false, after: attempt.after.clone(), number, cut_off });
         job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
-        if let Some(kept) = job.kept.as_deref_mut() {
+        if let Some(kept) = job.kept_mut() {
             kept.not_begun(facts, false);
         }
         self.after.attempts.push(attempt);
@@ -115,7 +115,7 @@ impl<C> Table<C> {
         self.serial += 1;
         let serial = self.serial;
         if let Some(job) = self.get_mut(id) {
-            job.live.push(Live { serial, attempt, state });
+            job.besides.live.push(Live { serial, attempt, state });
         }
         self.hold(id);
     }
@@ -153,7 +153,7 @@ impl<C> Table<C> {
 
     /// Takes a run out that goes on.
     fn drawn(&mut self, id: JobId, place: usize, now: Now) -> Option<(Box<Attempt>, State)> {
-        let live = self.get_mut(id)?.live.swap_remove(place);
+        let live = self.get_mut(id)?.besides.live.swap_remove(place);
         self.let_go(&live, now);
         Some((live.attempt, live.state))
     }
@@ -189,11 +189,11 @@ impl<C> Table<C> {
         };
         // What another process has taken over is for that one to tell.
         let lost = attempt.view.is_lost();
-        if let Some(kept) = job.kept.as_deref_mut().filter(|_| !lost) {
+        if let Some(kept) = job.kept_mut().filter(|_| !lost) {
             kept.has_ended(&attempt, end, ended_wall, now);
         }
-        job.signals.reset();
-        job.stats.count(&last);
+        job.no_progress();
+        job.history.count(last.clone());
         let mut counts_anew = false;
         if let Some(plan) = job.plan.as_mut().filter(|plan| plan.schedule.spec().after_completion) {
             counts_anew = true;
@@ -221,7 +221,7 @@ impl<C> Table<C> {
         let goes_on = counts_anew || !job.waiting.is_empty() || !job.live.is_empty() || attempt.rules.is_some();
         let goes_on = goes_on || job.plan.as_ref().is_some_and(|plan| matches!(plan.missed, Missed::RunAll { .. }));
         if !job.followers.is_empty() && !lost {
-            let followers = std::mem::take(&mut job.followers);
+            let followers = std::mem::take(&mut job.besides.followers);
             let mut effect = Effect {
                 end,
                 value,
@@ -236,17 +236,16 @@ impl<C> Table<C> {
                 self.set_off(*follower, id, &mut effect);
             }
             if let Some(job) = self.get_mut(id) {
-                job.followers = followers;
+                job.besides.followers = followers;
             }
         }
         let Some(job) = self.get_mut(id) else { return };
-        job.last = Some(last);
         let pauses = pauses && !job.paused;
         let name = attempt.view.facts.name.clone();
         // What its job holds too may go here.
         if attempt.after.is_some() {
             self.after.attempts.push(attempt);
-        } else if attempt.rules.is_none() {
+        } else if attempt.rules.is_none() && attempt.view.claim.is_none() {
             self.spare = Some(attempt);
         }
         if cancels {
@@ -266,13 +265,14 @@ impl<C> Table<C> {
     /// Counts the run of a job that was removed while it was being called.
     fn record_of_departed(&mut self, id: JobId, last: LastRun, attempt: &Attempt, ended: i64) {
         let Some(place) = self.departed.iter().position(|departed| departed.id == id) else { return };
-        let Departed { mut stats, epitaph, parting, .. } = self.departed.swap_remove(place);
-        stats.count(&last);
+        let Departed { mut history, epitaph, parting, .. } = self.departed.swap_remove(place);
+        let end = last.end;
+        history.count(last);
         if let Some(mut parting) = parting.filter(|_| !attempt.view.is_lost()) {
-            parting.has_ended(attempt, last.end, ended, self.watch.last());
+            parting.has_ended(attempt, end, ended, self.watch.last());
             self.part(parting);
         }
-        epitaph.write(stats, Some(last));
+        epitaph.write(history);
     }
 
     /// A job that follows learns of a run's end.
@@ -282,7 +282,7 @@ impl<C> Table<C> {
         // What a paused job would have followed, it misses.
         let Some(job) = self.get_mut(id).filter(|job| !job.paused) else { return };
         let linked = job.plan.is_some();
-        let Some(chain) = job.chain.as_mut().filter(|chain| chain.on.matches(effect.end)) else { return };
+        let Some(chain) = job.chain_mut().filter(|chain| chain.on.matches(effect.end)) else { return };
         let value = if linked { None } else { effect.value_for(chain.on, is_kept) };
         if value.is_none() && !linked {
             return;
@@ -322,7 +322,7 @@ impl<C> Table<C> {
             self.dropped(id, 1, due, due, DropReason::Overlapped);
             return;
         }
-        job.waiting.push_back(Waiting {
+        job.besides.waiting.push_back(Waiting {
             due: Due::only(due),
             ready,
             by_hand: false,

@@ -1,7 +1,9 @@
 //! A job as the table holds it: its plan, its rules, the runs that go on and those that wait.
 
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use super::away::Launcher;
@@ -14,12 +16,14 @@ use super::table::earlier;
 use super::value::{Joined, Reader, Value};
 use crate::clock::Now;
 use crate::event::{DropReason, Failure};
+use crate::history::History;
 use crate::id::JobId;
-use crate::job::{Blocked, Epitaph, JobSnapshot, LastRun, Stats};
+use crate::job::{Blocked, Epitaph, JobSnapshot};
 use crate::policy::{Backoff, Due, Missed, Overlap};
 use crate::queue::Rank;
 use crate::run::{LateBy, RunFacts, RunView, Signals};
 use crate::schedule::{Schedule, Zone, from_nanos, length};
+use crate::seldom::{Blank, Seldom};
 
 /// What a job on the polling thread does, given the value of the run that it follows.
 pub(super) type Inline<C> = Box<dyn FnMut(&mut Run<'_, C>, Option<Value>) -> Called + Send>;
@@ -83,8 +87,9 @@ pub(super) struct Retry {
 pub(super) struct Job<C> {
     pub(super) id: JobId,
     pub(super) name: Option<Arc<str>>,
-    pub(super) tags: Vec<String>,
     pub(super) priority: i32,
+    /// How often it was given another schedule.
+    pub(super) edition: u32,
     pub(super) plan: Option<Plan>,
     /// The next occurrence, and the instant that it was searched from.
     pub(super) next: Option<i64>,
@@ -103,6 +108,21 @@ pub(super) struct Job<C> {
     pub(super) paused: bool,
     /// Not to be looked at before the next poll.
     pub(super) held: bool,
+    /// What held back the run that is about to start.
+    pub(super) held_by: Option<LateBy>,
+    /// How many runs in a row ended badly.
+    pub(super) failures: u32,
+    pub(super) history: History,
+    pub(super) epitaph: Arc<dyn Epitaph>,
+    /// Of its runs on the polling thread, once it has had one.
+    signals: Option<Arc<Signals>>,
+    pub(super) besides: Seldom<Besides>,
+}
+
+/// What few jobs have. It reads as if it were the job's own; whoever writes to it makes it one of the few.
+#[derive(Default)]
+pub(super) struct Besides {
+    pub(super) tags: Vec<String>,
     /// Runs that go on elsewhere, or that will be gone on with.
     pub(super) live: Vec<Live>,
     /// Runs that are to start besides the schedule.
@@ -111,22 +131,39 @@ pub(super) struct Job<C> {
     pub(super) chain: Option<Box<Chain>>,
     pub(super) followers: Vec<JobId>,
     pub(super) block: Option<Box<Block>>,
-    /// How often it was given another schedule.
-    pub(super) edition: u32,
     /// In which poll its condition was last found to hold.
     pub(super) holds: u64,
-    /// What held back the run that is about to start.
-    pub(super) held_by: Option<LateBy>,
-    /// How many runs in a row ended badly.
-    pub(super) failures: u32,
     /// The last occurrences that did not become runs.
     pub(super) unrun: VecDeque<Unrun>,
-    pub(super) stats: Stats,
-    pub(super) last: Option<LastRun>,
-    pub(super) epitaph: Arc<dyn Epitaph>,
-    pub(super) signals: Arc<Signals>,
     /// What its store has of it.
     pub(super) kept: Option<Box<KeptJob>>,
+}
+
+impl Blank for Besides {
+    fn blank() -> &'static Self {
+        static BLANK: Besides = Besides {
+            tags: Vec::new(),
+            live: Vec::new(),
+            waiting: VecDeque::new(),
+            rules: None,
+            chain: None,
+            followers: Vec::new(),
+            block: None,
+            holds: 0,
+            unrun: VecDeque::new(),
+            kept: None,
+        };
+        &BLANK
+    }
+}
+
+impl<C> Deref for Job<C> {
+    type Target = Besides;
+
+    #[inline]
+    fn deref(&self) -> &Besides {
+        &self.besides
+    }
 }
 
 /// An attempt at a run, from its start to its end. While it is called on the polling thread it is out of the table.
@@ -274,8 +311,8 @@ impl<C> Job<C> {
         Job {
             id,
             name,
-            tags: Vec::new(),
             priority: 0,
+            edition: 0,
             plan: None,
             next: None,
             searched: 0,
@@ -287,23 +324,71 @@ impl<C> Job<C> {
             running: false,
             paused: false,
             held: false,
-            live: Vec::new(),
-            waiting: VecDeque::new(),
-            rules: None,
-            chain: None,
-            followers: Vec::new(),
-            block: None,
-            edition: 0,
-            holds: 0,
             held_by: None,
             failures: 0,
-            unrun: VecDeque::new(),
-            stats: Stats::default(),
-            last: None,
+            history: History::default(),
             epitaph,
-            signals: Arc::default(),
-            kept: None,
+            signals: None,
+            besides: Seldom::default(),
         }
+    }
+
+    /// What its store has of it.
+    pub(super) fn kept_mut(&mut self) -> Option<&mut KeptJob> {
+        self.besides.used()?.kept.as_deref_mut()
+    }
+
+    pub(super) fn chain_mut(&mut self) -> Option<&mut Chain> {
+        self.besides.used()?.chain.as_deref_mut()
+    }
+
+    pub(super) fn block_mut(&mut self) -> Option<&mut Block> {
+        self.besides.used()?.block.as_deref_mut()
+    }
+
+    /// What passes between its runs on the polling thread and those outside.
+    pub(super) fn signals(&mut self) -> &Arc<Signals> {
+        self.signals.get_or_insert_default()
+    }
+
+    /// Its next run has these.
+    #[inline]
+    pub(super) fn runs_with(&mut self, signals: &Arc<Signals>) {
+        self.signals = Some(signals.clone());
+    }
+
+    /// The run that had them is over.
+    #[inline]
+    pub(super) fn ran(&mut self) {
+        self.signals = None;
+    }
+
+    /// A new run of it has no progress yet.
+    pub(super) fn no_progress(&self) {
+        self.signals.iter().for_each(|signals| signals.reset());
+    }
+
+    /// Tells its run on the polling thread to stop. Gives whom to wake.
+    #[must_use]
+    pub(super) fn stop(&self) -> Option<Waker> {
+        self.signals.as_ref()?.stop()
+    }
+
+    /// If these are its signals, its next run has others.
+    pub(super) fn gives_up(&mut self, signals: &Arc<Signals>) {
+        self.signals.take_if(|own| Arc::ptr_eq(own, signals));
+    }
+
+    /// Takes the rules that it was registered with.
+    pub(super) fn keeps(&mut self, rules: Option<Arc<Rules>>) {
+        if rules.is_some() {
+            self.besides.rules = rules;
+        }
+    }
+
+    /// Whether there is nothing of it but its schedule: no rules, no runs, nothing kept.
+    pub(super) fn is_alone(&self) -> bool {
+        self.besides.is_unused() && !self.running
     }
 
     /// Whether another process holds it.
@@ -358,15 +443,15 @@ impl<C> Job<C> {
     pub(super) fn ask_by_hand(&mut self, now: Now) {
         let ready = now.elapsed;
         if self.chain.is_some() && self.plan.is_none() {
-            if let Some(front) = self.waiting.front_mut() {
+            if let Some(front) = self.besides.waiting.front_mut() {
                 front.ready = ready;
                 front.by_hand = true;
             }
-        } else if let Some(asked) = self.waiting.iter_mut().find(|waiting| waiting.by_hand) {
+        } else if let Some(asked) = self.besides.waiting.iter_mut().find(|waiting| waiting.by_hand) {
             asked.ready = ready;
             asked.due = Due::only(now.wall);
         } else {
-            self.waiting.push_front(Waiting {
+            self.besides.waiting.push_front(Waiting {
                 due: Due::only(now.wall),
                 ready,
                 by_hand: true,
@@ -379,8 +464,15 @@ impl<C> Job<C> {
 
     /// What held back a run that does not start after all is no matter of the next one.
     pub(super) fn let_go_of_block(&mut self) {
-        self.holds = 0;
+        self.asks_anew();
         self.held_by = None;
+    }
+
+    /// What its condition said is no matter of the next run.
+    pub(super) fn asks_anew(&mut self) {
+        if self.holds != 0 {
+            self.besides.holds = 0;
+        }
     }
 
     /// Whether a run of it is about to start: until it has, nothing else of it comes up.
@@ -485,7 +577,7 @@ impl<C> Job<C> {
         let retrying = self.live.iter().find(|live| matches!(live.state, State::Again { .. }));
         let retrying = retrying.map(|live| live.attempt.view.facts.attempt.saturating_add(1));
         let away = self.live.iter().rev().find(|live| matches!(live.state, State::Away));
-        let signals = away.map_or(&self.signals, |live| &live.attempt.view.signals);
+        let signals = away.map(|live| &live.attempt.view.signals).or(self.signals.as_ref());
         JobSnapshot {
             id: self.id,
             name: self.name.clone(),
@@ -494,13 +586,13 @@ impl<C> Job<C> {
             schedule: self.plan.as_ref().map(|plan| plan.schedule.clone()),
             follows: self.chain.as_ref().map(|chain| chain.upstreams.clone()).unwrap_or_default(),
             next_run: self.next_run(now).map(from_nanos),
-            last_run: self.last.clone(),
-            stats: self.stats,
+            last_run: self.history.last(),
+            stats: self.history.stats(),
             paused: self.paused,
             running: self.is_running(),
             retrying,
             held_back: self.block.as_ref().map(|block| block.by.told(limit_name)),
-            progress: signals.progress(),
+            progress: signals.and_then(|signals| signals.progress()),
         }
     }
 }

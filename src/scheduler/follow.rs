@@ -193,12 +193,11 @@ impl<T: 'static, C: 'static, M> Following<T, C, M> {
         }
         let (within, delay) = (self.within.map(length), self.delay.map(length));
         let readers = self.upstreams.into_iter().map(|upstream| (upstream.id, upstream.reader)).collect();
-        entry.chain = Some(Box::new(Chain { upstreams, on: self.on, within, delay, readers, all }));
-        entry.rules = rules;
+        entry.besides.chain = Some(Box::new(Chain { upstreams, on: self.on, within, delay, readers, all }));
+        entry.keeps(rules);
         let named = |name: &str| shared.table.lock().named(name);
         let told = carry::begin_following(&mut entry, known, &named, now);
-        shared.admit(entry, &self.options.limits)?;
-        shared.tell(&told);
+        shared.admit(entry, &self.options.limits, told)?;
         Ok(handle)
     }
 }

@@ -107,11 +107,11 @@ impl<C> Table<C> {
         let (polls, now) = (self.polls, moment.now);
         let (rests, job) = (self.rests(), self.get_mut(id)?);
         let Some(by) = by else {
-            job.holds = polls;
+            job.besides.holds = polls;
             let goes_on = !rests && !job.held;
             return if goes_on { self.visit(id.slot, moment) } else { None };
         };
-        job.holds = 0;
+        job.asks_anew();
         let most = job.rules.as_ref().and_then(|rules| rules.at_latest);
         let latest = most.map_or(i64::MAX, |most| due.saturating_add(most));
         let again = now.elapsed.saturating_add(ASKED_EVERY).min(latest).max(now.elapsed + 1);

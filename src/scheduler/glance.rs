@@ -2,10 +2,12 @@
 //!
 //! A poll that comes soon after it needs neither the lock nor a second clock: it is enough that the wall clock has gone on, by
 //! less than [`HOLDS`] and not up to anything that is due. A clock that was set back meanwhile by so little that this does not show
-//! makes what counts elapsed time late by as little. Whoever changes the table, under its lock, ends it.
+//! makes what counts elapsed time late by as little. Whoever changes the table looks again, under its lock, so that polls do
+//! not wait for those who register and cancel all the time.
 //!
 //! Measured on a machine that reads a clock in 32 ns: with the lock and both clocks 91 ns.
 
+use super::table::Table;
 use crate::clock::Now;
 use crate::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
@@ -49,9 +51,19 @@ impl Glance {
         self.until.store(now.wall.saturating_add(quiet_for.min(HOLDS)), Ordering::Release);
     }
 
-    /// It may be otherwise now. Under the lock of the table.
+    /// The table was changed.
     #[inline]
-    pub(super) fn is_over(&self) {
+    pub(super) fn looks_again<C>(&self, table: &mut Table<C>) {
+        let Some(now) = table.glanced else { return };
+        match table.quiet(now) {
+            Some((quiet_for, idle)) => self.saw(now, quiet_for, idle, table.placed()),
+            None => self.is_over(table),
+        }
+    }
+
+    /// There is something to do, or may be.
+    pub(super) fn is_over<C>(&self, table: &mut Table<C>) {
+        table.glanced = None;
         self.until.store(i64::MIN, Ordering::Release);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::begin::Starting;
-use super::entry::{Attempt, BlockedBy, Job, Live, State, Waiting};
+use super::entry::{Attempt, Besides, BlockedBy, Job, Live, State, Waiting};
 use super::lease::Lease;
 use super::part::{self, Parting};
 use super::record::KeptJob;
@@ -162,7 +162,7 @@ impl<C> Table<C> {
             return;
         }
         let Some(job) = self.get_mut(id).filter(|job| !job.is_elsewhere()) else { return };
-        let Some(kept) = job.kept.as_deref_mut() else { return };
+        let Some(kept) = job.kept_mut() else { return };
         if !std::mem::replace(&mut kept.touched, true) {
             self.keeping.iter_mut().for_each(|keeping| keeping.touched.push(id));
         }
@@ -211,8 +211,8 @@ impl<C> Table<C> {
         self.serial += 1;
         let serial = self.serial;
         let Some(job) = self.get_mut(id) else { return };
-        let likely = job.last.as_ref().map_or(Duration::ZERO, |last| last.took);
-        job.live.push(Live { serial, attempt, state: State::Starting(Box::new(starting)) });
+        let likely = job.history.last().map_or(Duration::ZERO, |last| last.took);
+        job.besides.live.push(Live { serial, attempt, state: State::Starting(Box::new(starting)) });
         if let Some(keeping) = &mut self.keeping {
             keeping.gathered = keeping.gathered.saturating_add(likely);
             keeping.starting.push_back(About { id, serial, granted: false });
@@ -240,7 +240,7 @@ impl<C> Table<C> {
         let job = self.get_mut(id)?;
         let starts = |live: &Live| live.serial == serial && matches!(live.state, State::Starting(_));
         let place = job.live.iter().position(starts)?;
-        let Live { attempt, state, .. } = job.live.swap_remove(place);
+        let Live { attempt, state, .. } = job.besides.live.swap_remove(place);
         match state {
             State::Starting(starting) => Some((attempt, *starting)),
             _ => None,
@@ -372,7 +372,7 @@ impl<C> Table<C> {
                             continue;
                         }
                         self.not_started(id, None, now);
-                        let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { continue };
+                        let Some(kept) = self.get_mut(id).and_then(|job| job.kept_mut()) else { continue };
                         kept.comes_back(ended);
                         kept.touched = false;
                         outdated.push((id, kept.known_as().clone()));
@@ -388,7 +388,7 @@ impl<C> Table<C> {
         record.version += 1;
         let Some(mut keeping) = self.keeping.take() else { return };
         keeping.starting.iter_mut().filter(|about| about.id == id).for_each(|about| about.granted = true);
-        if let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) {
+        if let Some(kept) = self.get_mut(id).and_then(|job| job.kept_mut()) {
             kept.was_kept(record);
             if let Some(lease) = &mut keeping.lease {
                 lease.was_kept(id, kept, hold);
@@ -403,8 +403,8 @@ impl<C> Table<C> {
     /// What waits has no number yet, unless its record says so.
     pub(super) fn unnumber(&mut self, id: JobId) {
         let Some(job) = self.get_mut(id) else { return };
-        let Some(kept) = job.kept.as_deref() else { return };
-        for waiting in &mut job.waiting {
+        let Some(Besides { kept: Some(kept), waiting, .. }) = job.besides.used() else { return };
+        for waiting in waiting {
             if !kept.has_open(waiting.number) {
                 waiting.number = 0;
             }
@@ -427,7 +427,7 @@ impl<C> Table<C> {
                 self.part(Parting { id, kept, record, followers });
                 continue;
             }
-            let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else {
+            let Some(kept) = self.get_mut(id).and_then(|job| job.kept_mut()) else {
                 self.comes_back_to(id, ended);
                 continue;
             };
@@ -476,7 +476,7 @@ impl<C> Table<C> {
         let now = self.watch.last();
         let Some(job) = self.get_mut(id).filter(|_| waiting.cut_off > 0) else { return };
         job.runs_left = job.runs_left.map(|left| left.saturating_sub(1));
-        job.kept.iter_mut().for_each(|kept| kept.was_given_up(waiting, now));
+        job.kept_mut().into_iter().for_each(|kept| kept.was_given_up(waiting, now));
     }
 
     /// What a job is to do while its store cannot be written. What others might run too waits, unless it was said otherwise.

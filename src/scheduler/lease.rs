@@ -82,7 +82,7 @@ impl<C> Table<C> {
         let mut held = Vec::new();
         let mut first: Option<i64> = None;
         for id in holding {
-            let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) else { continue };
+            let Some(kept) = self.get_mut(id).and_then(|job| job.kept_mut()) else { continue };
             let Some(renew) = kept.renew_at else { continue };
             held.push(id);
             if renew <= now.elapsed {
@@ -108,7 +108,7 @@ impl<C> Table<C> {
                 // It may have been found free when it was registered, and what is linked to it a moment later not.
                 self.not_started(*id, None, now);
                 let Some(job) = self.get_mut(*id) else { continue };
-                job.kept.iter_mut().for_each(|kept| kept.touched = false);
+                job.kept_mut().into_iter().for_each(|kept| kept.touched = false);
                 if !job.is_elsewhere() {
                     self.stand_by(*id, until);
                 }
@@ -152,7 +152,7 @@ impl<C> Table<C> {
             Ok(Some(record)) => record,
             Ok(None) => {
                 // It was purged, or known by its former name: it is written anew.
-                if let Some(kept) = self.get_mut(id).and_then(|job| job.kept.as_deref_mut()) {
+                if let Some(kept) = self.get_mut(id).and_then(|job| job.kept_mut()) {
                     kept.is_gone();
                 }
                 self.release_from_block(id);
@@ -210,15 +210,15 @@ impl<C> Table<C> {
                 open.is_some_and(|run| matches!(run.state, RunState::Waiting { .. }))
             }
         };
-        let (waiting, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut job.waiting).into_iter().partition(waits);
-        job.waiting = waiting.into();
+        let (waiting, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut job.besides.waiting).into_iter().partition(waits);
+        job.besides.waiting = waiting.into();
         let live = || job.live.iter().map(|live| &live.attempt.view.facts).filter(|facts| facts.number > 0);
         let mut lost: Vec<(u64, DateTime<Utc>)> = Vec::new();
         let loses = !live().all(|facts| goes_on(facts.number, facts.attempt));
         if loses {
             lost.extend(live().map(|facts| (facts.number, facts.due)));
         }
-        let Some(kept) = job.kept.as_deref_mut() else { return };
+        let Some(kept) = job.kept_mut() else { return };
         if loses {
             kept.claim.lose();
             kept.claim = Arc::new(kept.claim.another());
@@ -245,9 +245,9 @@ impl<C> Table<C> {
         let Some(job) = self.get_mut(id) else { return };
         let follows = |after: &Followed| after.runs.iter().any(|run| run.id == upstream && run.number == number);
         let stays = |waiting: &Waiting| waiting.number > 0 || !waiting.after.as_ref().is_some_and(follows);
-        let (waiting, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut job.waiting).into_iter().partition(stays);
-        job.waiting = waiting.into();
-        let latest = job.chain.iter_mut().filter_map(|chain| chain.all.as_mut()).flat_map(|all| &mut all.latest);
+        let (waiting, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut job.besides.waiting).into_iter().partition(stays);
+        job.besides.waiting = waiting.into();
+        let latest = job.chain_mut().into_iter().filter_map(|chain| chain.all.as_mut()).flat_map(|all| &mut all.latest);
         let latest: Vec<Followed> = latest.filter_map(|(_, one)| one.take_if(|one| follows(one))).collect();
         let gathered = job.kept.as_ref().map_or(Vec::new(), |kept| kept.gathered().to_vec());
         self.after.followed.extend(gone.into_iter().filter_map(|waiting| waiting.after).chain(latest));
@@ -271,7 +271,7 @@ impl<C> Table<C> {
 impl<C> Job<C> {
     /// Another process holds it.
     pub(super) fn stand_by(&mut self, until: i64) {
-        self.block = Some(Box::new(Block { by: BlockedBy::Elsewhere, elapsed: Some(until), wall: None }));
+        self.besides.block = Some(Box::new(Block { by: BlockedBy::Elsewhere, elapsed: Some(until), wall: None }));
     }
 
     /// Whether one of its runs has this number, be it that its end is not written.

@@ -16,6 +16,7 @@ mod follow;
 mod gate;
 mod glance;
 mod keep;
+mod lane;
 mod lease;
 mod limits;
 mod observe;
@@ -26,6 +27,7 @@ mod poll;
 mod record;
 mod register;
 mod run;
+mod slots;
 mod step;
 mod stepped;
 mod summary;
@@ -54,7 +56,7 @@ use crate::builder::{Every, When};
 use crate::caught::{caught, drop_quietly};
 use crate::clock::{Changes, Clock, Look, Now, SystemClock, Watch, read_together};
 use crate::error::Error;
-use crate::event::{DropReason, Event, RemoveReason};
+use crate::event::{DropReason, Event};
 use crate::executor::{Executor, Pool};
 use crate::id::JobId;
 use crate::job::{Control, JobSnapshot, Jobs};
@@ -128,7 +130,7 @@ pub struct Scheduler<C = ()>(Arc<Shared<C>>);
 
 pub(crate) struct Shared<C> {
     clock: Arc<dyn Clock>,
-    zone: Zone,
+    zone: Arc<Zone>,
     missed: Missed,
     grace: Option<Duration>,
     budget: Option<Duration>,
@@ -160,6 +162,12 @@ struct Defaults {
     timeout: Option<Duration>,
     retry: Option<u32>,
     backoff: Option<Backoff>,
+}
+
+impl Defaults {
+    fn are_none(&self) -> bool {
+        self.overlap.is_none() && self.timeout.is_none() && self.retry.is_none()
+    }
 }
 
 type Callback = dyn Fn() + Send + Sync;
@@ -347,7 +355,7 @@ impl<C: 'static> SchedulerBuilder<C> {
             self.store.as_ref().map(|_| Box::new(Keeping::new(lease::node(watch.last().wall), self.without_store, lease)));
         Scheduler(Arc::new(Shared {
             clock,
-            zone: self.zone,
+            zone: Arc::new(self.zone),
             missed: self.missed,
             grace: self.grace,
             budget: self.budget,
@@ -401,9 +409,9 @@ impl<C> Shared<C> {
     fn with<R>(&self, change: impl FnOnce(&mut Table<C>) -> R) -> R {
         let (result, after, asked) = {
             let mut table = self.table.lock();
-            self.glance.is_over();
             let news = table.news;
             let result = change(&mut table);
+            self.glance.looks_again(&mut table);
             let after = if table.after.is_empty() { None } else { Some(std::mem::take(&mut table.after)) };
             (result, after, table.news != news)
         };
@@ -434,10 +442,18 @@ impl<C> Shared<C> {
         drop_quietly(plan);
     }
 
-    /// Takes a job in. One that is refused is dropped with the lock free, since it holds what is the user's.
-    fn admit(&self, job: Job<C>, limits: &[(Arc<str>, Allows)]) -> Result<(), Error> {
+    /// Takes a job in, and tells of how it carries on. One that is refused is dropped with the lock free, since it holds what is
+    /// the user's.
+    fn admit(&self, job: Job<C>, limits: &[(Arc<str>, Allows)], told: Vec<Event>) -> Result<(), Error> {
+        let id = job.id;
         let mut job = Some(job);
-        self.with(|table| table.admit(&mut job, limits))
+        let told = self.with(|table| {
+            table.admit(&mut job, limits)?;
+            table.leaves_if_over(id);
+            Ok(table.hold_back(told))
+        })?;
+        self.tell(&told);
+        Ok(())
     }
 
     fn executor(&self) -> &Arc<dyn Executor> {
@@ -457,6 +473,7 @@ impl<C> Shared<C> {
         let (quiet_for, idle) = table.quiet(now)?;
         table.polled = now.elapsed;
         let left = table.placed();
+        table.glanced = Some(now);
         self.glance.saw(now, quiet_for, idle, left);
         Some((idle, left))
     }
@@ -478,7 +495,7 @@ impl<C> Shared<C> {
         if changes.stepped != 0 {
             let asked = {
                 let mut table = self.table.lock();
-                self.glance.is_over();
+                self.glance.is_over(&mut table);
                 table.stepped(changes, now)
             };
             asked.into_iter().for_each(|ask| self.ask(ask));
@@ -676,8 +693,8 @@ impl<C> Drop for Shared<C> {
         events.into_iter().for_each(drop_quietly);
         let table = self.table.get_mut();
         asks.into_iter().for_each(drop_quietly);
-        for job in table.take_jobs() {
-            job.epitaph.write(job.stats, job.last.clone());
+        for mut job in table.take_jobs() {
+            job.epitaph.write(std::mem::take(&mut job.history));
             drop_quietly(job);
         }
         std::mem::take(&mut table.returned).into_iter().for_each(drop_quietly);
@@ -687,20 +704,23 @@ impl<C> Drop for Shared<C> {
 
 impl<C: 'static> Control for Shared<C> {
     fn cancel(&self, id: JobId) -> bool {
-        // Its runs end now.
-        self.now();
-        self.with(|table| {
-            // A job on its last run has no further one to take away.
-            let more = table.get(id).is_some_and(Job::has_more);
-            table.remove(id, RemoveReason::Cancelled) && more
+        // Its runs end now. A job that has nothing but its schedule asks for no clock.
+        let alone = self.with(|table| table.get(id).is_none_or(Job::is_alone).then(|| table.cancel(id)));
+        alone.unwrap_or_else(|| {
+            self.now();
+            self.with(|table| table.cancel(id))
         })
     }
 
     fn set_paused(&self, id: JobId, paused: bool) -> bool {
-        let now = self.now();
         if paused {
-            return self.with(|table| table.pause(id));
+            let alone = self.with(|table| table.get(id).is_none_or(Job::is_alone).then(|| table.pause(id)));
+            return alone.unwrap_or_else(|| {
+                self.now();
+                self.with(|table| table.pause(id))
+            });
         }
+        let now = self.now();
         // A job that was not paused goes on as it does.
         let resumed = self.with(|table| {
             let Some(job) = table.get_mut(id) else { return Err(false) };
@@ -708,7 +728,7 @@ impl<C: 'static> Control for Shared<C> {
                 return Err(true);
             }
             job.failures = 0;
-            if let Some(kept) = job.kept.as_deref_mut() {
+            if let Some(kept) = job.kept_mut() {
                 kept.crashes = 0;
             }
             let searched = job.kept.as_ref().map(|_| job.searched);

@@ -1,6 +1,7 @@
 //! What is said of a job besides when it runs: the words, for jobs with a schedule and for those that follow.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +13,22 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::policy::{Backoff, Missed, Overlap};
 use crate::schedule::{Schedule, Zone, length, to_nanos};
+use crate::seldom::{Blank, Seldom};
 
 /// What is said of a job besides its schedule.
 #[derive(Default)]
 pub(super) struct Options {
     pub(super) name: Option<String>,
-    pub(super) tags: Vec<String>,
     pub(super) priority: i32,
     pub(super) missed: Option<Missed>,
     pub(super) grace: Option<Duration>,
+    more: Seldom<More>,
+}
+
+/// What is said of few jobs. It reads and is written as the others are.
+#[derive(Default)]
+pub(super) struct More {
+    pub(super) tags: Vec<String>,
     pub(super) overlap: Option<Overlap>,
     pub(super) timeout: Option<Duration>,
     pub(super) retry: Option<u32>,
@@ -34,6 +42,42 @@ pub(super) struct Options {
     pub(super) window: Option<Schedule>,
     pub(super) keep: Keep,
     pub(super) mistake: Option<Error>,
+}
+
+impl Blank for More {
+    fn blank() -> &'static Self {
+        static BLANK: More = More {
+            tags: Vec::new(),
+            overlap: None,
+            timeout: None,
+            retry: None,
+            backoff: None,
+            only: None,
+            pause_after: None,
+            spacing: None,
+            limits: Vec::new(),
+            when: None,
+            at_latest: None,
+            window: None,
+            keep: Keep::USUAL,
+            mistake: None,
+        };
+        &BLANK
+    }
+}
+
+impl Deref for Options {
+    type Target = More;
+
+    fn deref(&self) -> &More {
+        &self.more
+    }
+}
+
+impl DerefMut for Options {
+    fn deref_mut(&mut self) -> &mut More {
+        &mut self.more
+    }
 }
 
 /// Where a job runs.
@@ -84,6 +128,9 @@ impl Options {
         zone: &Zone,
         clock: &Arc<dyn Clock>,
     ) -> Result<Option<Arc<Rules>>, Error> {
+        if self.more.is_unused() && defaults.are_none() {
+            return Ok(None);
+        }
         if let Some(mistake) = self.mistake.take() {
             return Err(mistake);
         }

@@ -54,7 +54,7 @@ impl<C> Table<C> {
             keeping.starting.retain(|about| about.id != job.id);
         }
         let mut record = job.record(now)?;
-        let kept = job.kept.take()?;
+        let kept = job.besides.used()?.kept.take()?;
         record.open.clear();
         record.last_end = kept.last_end.map(from_nanos);
         let followers = job.followers.clone();

@@ -1,5 +1,6 @@
 //! When a job is due: its schedule, set in its place and time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Now;
@@ -17,7 +18,7 @@ pub(super) enum Scale {
 #[derive(Clone)]
 pub(super) struct Plan {
     pub(super) schedule: Schedule,
-    pub(super) zone: Zone,
+    pub(super) zone: Arc<Zone>,
     pub(super) scale: Scale,
     /// From when an interval counts, on the scale of its due times.
     pub(super) registered: i64,
@@ -27,11 +28,11 @@ pub(super) struct Plan {
     pub(super) missed: Missed,
     pub(super) grace: Option<Duration>,
     /// What is left of a series of missed occurrences.
-    pub(super) backlog: Option<Backlog>,
+    pub(super) backlog: Option<Box<Backlog>>,
 }
 
 impl Plan {
-    pub(super) fn new(schedule: Schedule, zone: Zone, seed: u64, missed: Missed, grace: Option<Duration>, now: Now) -> Self {
+    pub(super) fn new(schedule: Schedule, zone: Arc<Zone>, seed: u64, missed: Missed, grace: Option<Duration>, now: Now) -> Self {
         let scale = if schedule.is_elapsed() { Scale::Elapsed } else { Scale::Wall };
         let mut plan = Plan { schedule, zone, scale, registered: 0, moved: 0, seed, missed, grace, backlog: None };
         plan.registered = plan.on_scale(now);
@@ -50,6 +51,7 @@ impl Plan {
         Plan::new(schedule, zone, seed, missed, grace, now)
     }
 
+    #[inline]
     pub(super) fn setting(&self) -> Setting<'_> {
         Setting { zone: &self.zone, registered: Some(self.registered), moved: self.moved, seed: self.seed }
     }
@@ -64,12 +66,25 @@ impl Plan {
     }
 
     /// Whether asking it runs code of the user's own.
+    #[inline]
     pub(super) fn has_callbacks(&self) -> bool {
         self.schedule.has_callbacks() || self.zone.is_custom()
     }
 
+    #[inline]
     pub(super) fn next(&self, after: i64) -> Option<i64> {
         self.schedule.next(self.setting(), after)
+    }
+
+    /// The occurrence after one that is due, if that one is for a run of its own, on time: no other has come, and no clause has a say
+    /// in it.
+    #[inline]
+    pub(super) fn only(&self, due: i64, here: i64) -> Option<i64> {
+        let is_plain = self.grace.is_none() && self.missed != Missed::Skip && self.schedule.spec().leaves_runs_alone();
+        if !is_plain || self.has_callbacks() {
+            return None;
+        }
+        self.next(due).filter(|next| due <= here && *next > here)
     }
 
     /// How many occurrences lie after an instant, up to another.
@@ -79,7 +94,15 @@ impl Plan {
 
     pub(super) fn decide(&self, due: i64, now: Now) -> Verdict {
         let here = self.on_scale(now);
-        crate::policy::decide(&self.schedule, self.setting(), self.missed, self.grace, self.backlog, due, here)
+        crate::policy::decide(
+            &self.schedule,
+            self.setting(),
+            self.missed,
+            self.grace,
+            self.backlog.as_deref().copied(),
+            due,
+            here,
+        )
     }
 
     /// When an occurrence is to run, its jitter added.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::away::{Away, Home, How, Returned};
 use super::ending::End;
 use super::entry::{Attempt, BlockedBy, Inline};
+use super::lane::Back;
 use super::record::text_of;
 use super::run::Called;
 use super::step::{Call, HandOver, Moment, Step, TimedOut};
@@ -230,13 +231,14 @@ impl<C: 'static> Scheduler<C> {
 struct Poll<'a, C: 'static> {
     scheduler: &'a Scheduler<C>,
     now: Now,
-    /// The monotonic clock when the poll began, and when it was last read.
-    began: Duration,
+    /// The monotonic clock when it was last read.
     read: Duration,
     /// Until when it has budget.
     budget_ends: Option<Duration>,
     /// Whether anything was done, so that the budget may end it.
     moved: bool,
+    /// The last one called, if it was plain: the next hold of the lock takes it in.
+    back: Option<Back<C>>,
     tick: Tick,
 }
 
@@ -244,7 +246,10 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn begin(scheduler: &'a Scheduler<C>, budget: Option<Duration>) -> Self {
         let shared = &*scheduler.0;
         // Whoever is told of the clocks is in this poll already.
-        shared.with(|table| table.begin_poll());
+        shared.with(|table| {
+            shared.glance.is_over(table);
+            table.begin_poll();
+        });
         let now = shared.now();
         shared.ask_whether_right(now);
         let began = Duration::from_nanos(now.monotonic.unsigned_abs());
@@ -267,7 +272,7 @@ impl<'a, C: 'static> Poll<'a, C> {
         });
         let read = if told { shared.clock.monotonic() } else { began };
         let budget_ends = budget.map(|budget| began.saturating_add(budget));
-        Poll { scheduler, now, began, read, budget_ends, moved: false, tick: Tick { busy: false, ..Tick::BUSY } }
+        Poll { scheduler, now, read, budget_ends, moved: false, back: None, tick: Tick { busy: false, ..Tick::BUSY } }
     }
 
     fn shared(&self) -> &'a Shared<C> {
@@ -276,14 +281,12 @@ impl<'a, C: 'static> Poll<'a, C> {
 
     fn moment(&self) -> Moment {
         let left = self.budget_ends.map(|end| end.saturating_sub(self.read));
-        Moment { now: self.now, waited: length(self.read.saturating_sub(self.began)), left }
+        Moment { now: self.now, waited: length(self.read).saturating_sub(self.now.monotonic).max(0), left }
     }
 
     /// An instant of the monotonic clock as elapsed time.
     fn elapsed_at(&self, monotonic: Duration) -> i64 {
-        let since = length(monotonic.saturating_sub(self.began));
-        let before = length(self.began.saturating_sub(monotonic));
-        self.now.elapsed.saturating_add(since).saturating_sub(before)
+        self.now.elapsed.saturating_add(length(monotonic).saturating_sub(self.now.monotonic))
     }
 
     /// Whether its budget is spent. Something is always done, or nothing ever would be.
@@ -330,7 +333,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             table.limits.room_may_be_free();
             let attempt = table.get_mut(id).and_then(|job| {
                 let place = job.live.iter().position(|live| live.serial == serial)?;
-                Some(job.live.swap_remove(place).attempt)
+                Some(job.besides.live.swap_remove(place).attempt)
             });
             // A run that has more to do keeps what it holds.
             if !(yields && attempt.is_some()) {
@@ -387,12 +390,19 @@ impl<'a, C: 'static> Poll<'a, C> {
 
     /// What is to be done next, unless the budget is spent.
     fn next_step(&mut self) -> Option<Step<C>> {
-        if self.is_spent() {
+        let (shared, moment) = (self.shared(), self.moment());
+        let (back, is_spent) = (self.back.take(), self.is_spent());
+        let (leavings, step) = shared.with(|table| {
+            let leavings = back.map(|back| table.comes_back(back));
+            let goes_on = !is_spent && !leavings.as_ref().is_some_and(|left| left.is_slow);
+            (leavings, goes_on.then(|| table.step(moment)))
+        });
+        drop_quietly(leavings);
+        if is_spent {
             self.put_off();
             return None;
         }
-        let moment = self.moment();
-        match self.shared().with(|table| table.step(moment)) {
+        match step.unwrap_or_else(|| shared.with(|table| table.step(moment))) {
             Step::Nothing => None,
             step => Some(step),
         }
@@ -501,7 +511,7 @@ impl<'a, C: 'static> Poll<'a, C> {
 
     fn call(&mut self, call: Call<C>, host: &mut C) {
         let shared = self.shared();
-        let Call { mut body, mut attempt, merged } = call;
+        let Call { mut body, mut attempt, merged, is_plain } = call;
         let id = attempt.view.facts.id;
         // Observers of its start have taken their time.
         self.catch_up();
@@ -514,7 +524,8 @@ impl<'a, C: 'static> Poll<'a, C> {
             TimeLimit { clock: shared.clock.clone(), ends: began.saturating_add(left) }
         });
         let followed = attempt.after.as_ref().and_then(|after| after.value.clone());
-        let mut run = Run { view: &attempt.view, host, scheduler: self.scheduler, budget_ends: self.budget_ends };
+        let mut run =
+            Run { view: &attempt.view, host, scheduler: self.scheduler, budget_ends: self.budget_ends, is_told: !is_plain };
         let called = caught(|| body(&mut run, followed));
         let ended = shared.clock.monotonic();
         attempt.took = attempt.took.saturating_add(ended.saturating_sub(began));
@@ -543,7 +554,10 @@ impl<'a, C: 'static> Poll<'a, C> {
             shared.with(|table| overran.into_iter().chain(timed_out).for_each(|event| table.tell(|_| event)));
         }
         let ended = self.elapsed_at(ended);
-        self.conclude(attempt, ending, ended, Some(body));
+        match ending {
+            Ending::Done(value) if is_plain => self.back = Some(Back { body, attempt, value, ended }),
+            ending => self.conclude(attempt, ending, ended, Some(body)),
+        }
     }
 
     fn hand_over(&mut self, hand_over: HandOver) {

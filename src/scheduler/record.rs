@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::entry::{Attempt, Followed, Job, Live, State, Waiting};
+use super::entry::{Attempt, Besides, Followed, Job, Live, State, Waiting};
 use super::plan::Plan;
 use super::value::bytes_of;
 use crate::caught::caught;
@@ -28,6 +28,12 @@ pub(super) struct Keep {
     pub(super) on_change: OnChange,
     pub(super) formerly: Vec<String>,
     pub(super) hold_after: Option<u32>,
+}
+
+impl Keep {
+    /// Unless a job says otherwise.
+    pub(super) const USUAL: Keep =
+        Keep { cut_off: CutOff::Leave, on_change: OnChange::Reanchor, formerly: Vec::new(), hold_after: None };
 }
 
 /// What is kept of a job, as its store has it.
@@ -203,13 +209,14 @@ impl<C> Job<C> {
     /// What is to be written of it, and whether it differs from its record. What it was registered with may be another text
     /// than that of another process's release: if the store is shared that is no reason to write.
     pub(super) fn as_kept(&mut self, shared: bool, now: Now) -> Option<(JobChange, bool)> {
-        let kept = self.kept.as_deref_mut()?;
+        let Besides { kept, waiting, .. } = self.besides.used()?;
+        let kept = kept.as_deref_mut()?;
         kept.touched = false;
-        for waiting in self.waiting.iter_mut().filter(|waiting| waiting.number == 0) {
+        for waiting in waiting.iter_mut().filter(|waiting| waiting.number == 0) {
             waiting.number = kept.number();
         }
         let mut record = self.record(now)?;
-        let kept = self.kept.as_deref_mut()?;
+        let kept = self.kept_mut()?;
         let mut said = None;
         if shared && kept.last.version > 0 && record.schedule != kept.last.schedule {
             said = Some(std::mem::replace(&mut record.schedule, kept.last.schedule.clone()));

@@ -16,14 +16,14 @@ use super::run::Called;
 use super::value::{UNREAD, Value, keepable};
 use super::{Run, Scheduler, Shared, carry};
 use crate::builder::When;
-use crate::caught::caught;
+use crate::caught::{caught, drop_quietly};
 use crate::clock::Now;
 use crate::error::Error;
 use crate::id::JobId;
 use crate::job::{Control, Epitaph, JobHandle, Results};
 use crate::policy::Missed;
 use crate::run::{BoxError, JobResult, Outcome, RunView};
-use crate::schedule::mix;
+use crate::schedule::{Zone, mix};
 
 /// What a chain makes when it is begun at a scheduler: a job. `M` is where it runs, [`OnPoll`] or [`InBackground`].
 pub struct Registering<C: 'static, M = OnPoll> {
@@ -75,7 +75,25 @@ impl<T> Clone for Kept<T> {
 impl<T: Send + Sync + 'static> Kept<T> {
     /// Takes a call's result: keeps its value, and hands it on.
     pub(super) fn keep(&self, result: impl JobResult<Value = T>) -> Called {
+        self.keep_end(result.into_end())
+    }
+
+    /// The same, for a job that knows whether it has had a result. If that has no size, another one need not be kept.
+    fn keep_another(&self, result: impl JobResult<Value = T>, is_told: bool, had: &mut bool) -> Called {
         match result.into_end() {
+            Ok((value, Outcome::Done)) if size_of::<T>() == 0 && *had && !is_told => {
+                drop_quietly(value);
+                Ok((Outcome::Done, None))
+            }
+            end => {
+                *had |= matches!(end, Ok((_, Outcome::Done)));
+                self.keep_end(end)
+            }
+        }
+    }
+
+    fn keep_end(&self, end: Result<(T, Outcome), BoxError>) -> Called {
+        match end {
             Ok((_, outcome @ (Outcome::Yield | Outcome::Retry))) => Ok((outcome, None)),
             Ok((value, outcome)) => Ok((outcome, Some(self.value(value)))),
             Err(error) => Err(self.error(error)),
@@ -83,8 +101,7 @@ impl<T: Send + Sync + 'static> Kept<T> {
     }
 
     fn value(&self, value: T) -> Value {
-        let value = self.0.keep(value);
-        let codec = self.0.codec.get();
+        let (value, codec) = self.0.keep(value);
         match codec.and_then(|codec| caught(|| (codec.write)(&value)).ok()?) {
             Some(bytes) => keepable(value, bytes),
             None => value,
@@ -104,11 +121,13 @@ pub(super) fn entry<C: 'static, T: Send + Sync + 'static>(
     options: &mut Options,
     body: impl FnOnce(Kept<T>) -> Body<C>,
 ) -> (Job<C>, JobHandle<T>) {
-    let id = shared.with(|table| table.reserve());
+    let id = shared.table.lock().reserve();
     let results = Arc::new(Results::<T>::default());
     let name: Option<Arc<str>> = options.name.take().map(Into::into);
     let mut entry = Job::new(id, name.clone(), results.clone() as Arc<dyn Epitaph>, body(Kept(results.clone())));
-    entry.tags = std::mem::take(&mut options.tags);
+    if !options.tags.is_empty() {
+        entry.besides.tags = std::mem::take(&mut options.tags);
+    }
     entry.priority = options.priority;
     let control: Arc<dyn Control> = shared.clone();
     (entry, JobHandle { id, name, control: Arc::downgrade(&control), results })
@@ -169,7 +188,7 @@ impl<C: 'static, M> When<Registering<C, M>> {
             return Err(Error::ZeroCatchUp);
         }
         let grace = options.grace.or(shared.grace);
-        let zone = schedule.spec().zone.clone().unwrap_or_else(|| shared.zone.clone());
+        let zone = schedule.spec().zone.clone().unwrap_or_else(|| Zone::clone(&shared.zone));
         let rules = options.rules(&shared.defaults, place, &zone, &shared.clock)?;
         let known = shared.known(options.name.as_deref(), &options.keep)?;
         // Another process may have written its record since, which is not from the future for that.
@@ -179,13 +198,10 @@ impl<C: 'static, M> When<Registering<C, M>> {
         let mut reserved = Reserved { shared: &shared, id: Some(id) };
         let seed = identity(handle.name(), id.order, shared.seed);
         let plan = Plan::new(schedule, shared.zone.clone(), seed, missed, grace, now);
-        entry.rules = rules;
+        entry.keeps(rules);
         let told = carry::begin(&mut entry, plan, known, &options.keep, now)?;
         reserved.keep();
-        shared.admit(entry, &options.limits)?;
-        let told = shared.table.lock().hold_back(told);
-        shared.tell(&told);
-        shared.with(|table| table.leaves_if_over(id));
+        shared.admit(entry, &options.limits, told)?;
         Ok(handle)
     }
 }
@@ -214,7 +230,13 @@ impl<C: 'static> When<Registering<C>> {
         F: FnMut(&mut Run<'_, C>) -> R + Send + 'static,
         R: JobResult,
     {
-        self.register(Place::OnPoll, |kept| Body::Inline(Box::new(move |run, _| kept.keep(job(run)))))
+        let mut had = false;
+        self.register(Place::OnPoll, |kept| {
+            Body::Inline(Box::new(move |run, _| {
+                let is_told = run.is_told;
+                kept.keep_another(job(run), is_told, &mut had)
+            }))
+        })
     }
 
     /// Lets the job run away from the polling thread, on the scheduler's

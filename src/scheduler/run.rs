@@ -17,6 +17,8 @@ pub struct Run<'a, C = ()> {
     pub(crate) scheduler: &'a Scheduler<C>,
     /// Until when the poll has budget, by the monotonic clock.
     pub(crate) budget_ends: Option<Duration>,
+    /// Whether anybody is to be told what it returns.
+    pub(crate) is_told: bool,
 }
 
 impl<C> Run<'_, C> {

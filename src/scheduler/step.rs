@@ -91,6 +91,8 @@ pub(super) struct Call<C> {
     pub(super) attempt: Box<Attempt>,
     /// Whether it could have waited for other wake-ups, and did not have to.
     pub(super) merged: bool,
+    /// Whether its job is on the [lane](super::lane) of plain ones.
+    pub(super) is_plain: bool,
 }
 
 pub(super) struct HandOver {
@@ -118,17 +120,20 @@ impl<C> Table<C> {
         if self.rests() {
             return self.write(moment.now);
         }
-        if let Some(step) = self.start_granted(moment) {
+        if let Some(step) = self.keeping.is_some().then(|| self.start_granted(moment)).flatten() {
             return step;
         }
         for _ in 0..LOOKED_AT {
-            if self.has_gathered(moment.left) {
+            if self.keeping.is_some() && self.has_gathered(moment.left) {
                 return self.write(moment.now);
             }
             let Some((_, slot)) = self.first_due(moment.now) else {
                 self.put_off = None;
                 return self.write(moment.now);
             };
+            if let Some(call) = self.plain(slot, moment) {
+                return Step::Call(call);
+            }
             if let Some(step) = self.visit(slot, moment) {
                 return step;
             }
@@ -223,13 +228,13 @@ impl<C> Table<C> {
             let began = live.attempt.view.signals.began_elapsed();
             let ran = began.map_or(0, |began| now.elapsed.saturating_sub(began).max(0));
             if live.attempt.view.facts.turn == 0 && ran < length(limit) {
-                self.get_mut(id)?.live[place].attempt.ends = Some(now.elapsed.saturating_add(length(limit) - ran));
+                self.get_mut(id)?.besides.live[place].attempt.ends = Some(now.elapsed.saturating_add(length(limit) - ran));
                 self.requeue(id);
                 return None;
             }
             if self.returned.iter().any(|returned| returned.serial == serial) {
                 // It has ended since the poll began.
-                let ends = self.get_mut(id)?.live[place].attempt.ends.take();
+                let ends = self.get_mut(id)?.besides.live[place].attempt.ends.take();
                 if let Some(errand) = self.away.get_mut(&serial) {
                     errand.ends = ends;
                 }
@@ -238,7 +243,7 @@ impl<C> Table<C> {
             }
         }
         let job = self.get_mut(id)?;
-        let live = job.live.swap_remove(place);
+        let live = job.besides.live.swap_remove(place);
         self.let_go(&live, now);
         self.requeue(id);
         let Live { mut attempt, state, .. } = live;
@@ -252,12 +257,12 @@ impl<C> Table<C> {
     fn go_on(&mut self, id: JobId, place: usize, moment: Moment) -> Option<Step<C>> {
         let full = self.limits.full_until(moment.now.elapsed);
         let job = self.get_mut(id)?;
-        if let (true, Some(full), State::Yielded { again, .. }) = (job.takes_room(), full, &mut job.live[place].state) {
+        if let (true, Some(full), State::Yielded { again, .. }) = (job.takes_room(), full, &mut job.besides.live[place].state) {
             *again = full;
             self.requeue(id);
             return None;
         }
-        let Live { attempt, .. } = job.live.swap_remove(place);
+        let Live { attempt, .. } = job.besides.live.swap_remove(place);
         if job.is_away() {
             return self.out(id, attempt, Origin::Turn, Before::default(), moment, false);
         }
@@ -281,9 +286,9 @@ impl<C> Table<C> {
             _ => return None,
         }
         let job = self.get_mut(id)?;
-        let Live { mut attempt, state, .. } = job.live.swap_remove(place);
+        let Live { mut attempt, state, .. } = job.besides.live.swap_remove(place);
         let State::Again { failure, .. } = state else { return None };
-        job.stats.retries += 1;
+        job.history.odd().retries += 1;
         let held_by = job.held_by.take();
         let facts = &mut attempt.view.facts;
         facts.attempt = facts.attempt.saturating_add(1);
@@ -314,7 +319,7 @@ impl<C> Table<C> {
             () => None,
         };
         if let Some(because) = drop {
-            let gone = self.get_mut(id)?.waiting.pop_front()?;
+            let gone = self.get_mut(id)?.besides.waiting.pop_front()?;
             self.not_run_again(id, &gone);
             self.dropped(id, gone.due.folded, gone.due.first, gone.due.due, because);
             self.after.followed.extend(gone.after);
@@ -330,7 +335,7 @@ impl<C> Table<C> {
             Gate::Ask { condition, late } => return Some(Step::AskCondition { id, condition, late, due: ready }),
         }
         let job = self.get_mut(id)?;
-        let waiting = job.waiting.pop_front()?;
+        let waiting = job.besides.waiting.pop_front()?;
         let due = match (waiting.by_hand, &waiting.after) {
             (true, None) => Due::only(waiting.ready.saturating_add(now.ahead())),
             _ => waiting.due,
@@ -435,7 +440,7 @@ impl<C> Table<C> {
         };
         job.next = verdict.next;
         if let Some(plan) = &mut job.plan {
-            plan.backlog = verdict.backlog;
+            plan.backlog = verdict.backlog.map(Box::new);
         }
         let last_due = job.last_due;
         if let Some(run) = run {
@@ -471,7 +476,7 @@ impl<C> Table<C> {
         match job.overlap() {
             Some(Overlap::Queue { most }) if queued < most as usize => {
                 let ready = run.due.saturating_sub(now.ahead()).min(now.elapsed);
-                job.waiting.push_back(Waiting { due: run, ready, by_hand: false, after: None, number: 0, cut_off: 0 });
+                job.besides.waiting.push_back(Waiting { due: run, ready, by_hand: false, after: None, number: 0, cut_off: 0 });
             }
             _ => self.dropped(id, run.folded, run.first, run.due, DropReason::Overlapped),
         }

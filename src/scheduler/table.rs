@@ -9,21 +9,23 @@ use std::task::Waker;
 
 use super::awaited::Awaited;
 use super::away::Returned;
-use super::entry::{Attempt, Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
+use super::entry::{Attempt, Besides, Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
 use super::keep::Keeping;
 use super::limits::{Allows, LimitId, Limits, ROOM};
 use super::part::Parting;
 use super::plan::{Plan, Scale};
+use super::slots::Slots;
 use super::summary::Lateness;
 use crate::caught::{caught, drop_quietly};
 use crate::clock::{Now, Watch};
 use crate::error::Error;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
+use crate::history::History;
 use crate::id::JobId;
-use crate::job::{Epitaph, JobSnapshot, Stats};
+use crate::job::{Epitaph, JobSnapshot};
 use crate::queue::{Rank, Timeline};
 use crate::run::{RunView, Signals};
-use crate::schedule::from_nanos;
+use crate::schedule::{Today, from_nanos};
 use crate::sync::thread::{self, ThreadId};
 
 /// Of jobs due at the same instant, those that are taken up again come after those that begin.
@@ -33,8 +35,7 @@ pub(super) const AFTER_ALL_JOBS: u64 = 1 << 63;
 const REMEMBERED: usize = 16;
 
 pub(super) struct Table<C> {
-    jobs: Vec<Option<Job<C>>>,
-    free: Vec<u32>,
+    pub(super) jobs: Slots<Job<C>>,
     count: usize,
     elapsed: Timeline,
     wall: Timeline,
@@ -61,6 +62,9 @@ pub(super) struct Table<C> {
     pub(super) serial: u64,
     /// An attempt that is over and held nothing of the user's: the next one takes its place in memory.
     pub(super) spare: Option<Box<Attempt>>,
+    /// The same for the lane of plain jobs.
+    pub(super) lane: Option<Box<Attempt>>,
+    pub(super) today: Today,
     pub(super) paused: bool,
     /// Shut down: no further run starts, and none is registered.
     pub(super) closed: bool,
@@ -74,6 +78,8 @@ pub(super) struct Table<C> {
     pub(super) news: u64,
     pub(super) woken: bool,
     pub(super) watch: Watch,
+    /// When the last [glance](super::glance) was, if it still holds.
+    pub(super) glanced: Option<Now>,
     /// While a poll goes on: whose it is.
     pub(super) poller: Option<ThreadId>,
     /// Of which instant of elapsed time the last one was.
@@ -103,7 +109,7 @@ pub(super) struct Errand {
 /// A job that was removed while it was being called.
 pub(super) struct Departed {
     pub(super) id: JobId,
-    pub(super) stats: Stats,
+    pub(super) history: History,
     pub(super) epitaph: Arc<dyn Epitaph>,
     pub(super) parting: Option<Parting>,
 }
@@ -173,8 +179,7 @@ impl<C> Table<C> {
     pub(super) fn new(watch: Watch, awaited: Option<Awaited>, keeping: Option<Box<Keeping>>) -> Self {
         let began = watch.last().elapsed;
         Table {
-            jobs: Vec::new(),
-            free: Vec::new(),
+            jobs: Slots::new(),
             count: 0,
             elapsed: Timeline::default(),
             wall: Timeline::default(),
@@ -191,6 +196,8 @@ impl<C> Table<C> {
             turns: 0,
             serial: 0,
             spare: None,
+            lane: None,
+            today: Today::default(),
             paused: false,
             closed: false,
             awaited,
@@ -199,6 +206,7 @@ impl<C> Table<C> {
             news: 0,
             woken: false,
             watch,
+            glanced: None,
             poller: None,
             poll_at: began,
             polls: 0,
@@ -214,23 +222,23 @@ impl<C> Table<C> {
     }
 
     pub(super) fn get(&self, id: JobId) -> Option<&Job<C>> {
-        self.jobs.get(id.slot as usize)?.as_ref().filter(|job| job.id == id)
+        self.jobs.get(id.slot).filter(|job| job.id == id)
     }
 
     pub(super) fn get_mut(&mut self, id: JobId) -> Option<&mut Job<C>> {
-        self.jobs.get_mut(id.slot as usize)?.as_mut().filter(|job| job.id == id)
+        self.jobs.get_mut(id.slot).filter(|job| job.id == id)
     }
 
     pub(super) fn at(&self, slot: u32) -> Option<&Job<C>> {
-        self.jobs.get(slot as usize)?.as_ref()
+        self.jobs.get(slot)
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Job<C>> {
-        self.jobs.iter().flatten()
+        self.jobs.iter()
     }
 
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Job<C>> {
-        self.jobs.iter_mut().flatten()
+        self.jobs.iter_mut()
     }
 
     /// The jobs in order of registration.
@@ -255,18 +263,14 @@ impl<C> Table<C> {
 
     /// A fresh id, whose slot is taken.
     pub(super) fn reserve(&mut self) -> JobId {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.jobs.push(None);
-            self.jobs.len() as u32 - 1
-        });
-        let id = JobId { order: self.order, slot };
+        let id = JobId { order: self.order, slot: self.jobs.reserve() };
         self.order += 1;
         id
     }
 
     /// Gives a reserved id back.
     pub(super) fn release(&mut self, id: JobId) {
-        self.free.push(id.slot);
+        self.jobs.release(id.slot);
     }
 
     /// Takes a job in, unless nothing more is taken or a job is gone that it would follow; then it is left where it is.
@@ -289,12 +293,13 @@ impl<C> Table<C> {
             }
         };
         // A run of an earlier process that it carries on with shares its rules.
-        candidate.live.iter_mut().for_each(|live| live.attempt.rules = None);
-        if let Some(rules) = candidate.rules.as_mut().and_then(Arc::get_mut) {
-            rules.limits = limits;
+        if let Some(Besides { live, rules, .. }) = candidate.besides.used() {
+            live.iter_mut().for_each(|live| live.attempt.rules = None);
+            if let Some(rules) = rules.as_mut().and_then(Arc::get_mut) {
+                rules.limits = limits;
+            }
+            live.iter_mut().for_each(|live| live.attempt.rules.clone_from(rules));
         }
-        let rules = &candidate.rules;
-        candidate.live.iter_mut().for_each(|live| live.attempt.rules.clone_from(rules));
         if let Some(job) = job.take() {
             self.insert(job);
         }
@@ -307,14 +312,12 @@ impl<C> Table<C> {
         for upstream in job.chain.iter().flat_map(|chain| chain.upstreams.clone()) {
             let upstream = self.get_mut(upstream).filter(|job| job.followers.last() != Some(&id));
             if let Some(upstream) = upstream {
-                upstream.followers.push(id);
+                upstream.besides.followers.push(id);
             }
         }
         self.is_named(&job);
-        if let Some(place) = self.jobs.get_mut(id.slot as usize) {
-            *place = Some(job);
-            self.count += 1;
-        }
+        self.jobs.put(id.slot, job);
+        self.count += 1;
         self.tell(|_| Event::Registered { id, name });
         self.touch(id);
         self.has_done(id);
@@ -351,9 +354,9 @@ impl<C> Table<C> {
             self.remove_if_over(id);
         }
         let between = |job: &&Job<C>| job.running || job.live.iter().any(|live| matches!(live.state, State::Yielded { .. }));
-        let running = self.jobs.iter().flatten().filter(between).map(|job| &job.signals);
-        let away = self.away.values().map(|errand| &errand.signals);
-        self.after.wakers.extend(running.chain(away).filter_map(|signals| signals.stop()));
+        let running = self.jobs.iter().filter(between).filter_map(Job::stop);
+        let away = self.away.values().filter_map(|errand| errand.signals.stop());
+        self.after.wakers.extend(running.chain(away));
     }
 
     /// Whether the poll that goes on is this thread's.
@@ -413,6 +416,14 @@ impl<C> Table<C> {
         self.placed = self.placed + usize::from(is) - usize::from(was);
     }
 
+    /// The same for the first of its queue, which has no slack.
+    pub(super) fn place_first(&mut self, slot: u32, scale: Scale, rank: Rank) {
+        let timeline = if scale == Scale::Elapsed { &mut self.elapsed } else { &mut self.wall };
+        if !timeline.first_moves(slot, rank) {
+            timeline.place(slot, Some(rank), 0);
+        }
+    }
+
     pub(super) fn unplace(&mut self, slot: u32) {
         self.place(slot, (None, 0), (None, 0));
     }
@@ -460,15 +471,15 @@ impl<C> Table<C> {
 
     /// Takes a job off the table; its followers go once they have nothing left to follow.
     pub(super) fn remove(&mut self, id: JobId, because: RemoveReason) -> bool {
-        let mut leaving = vec![(id, because)];
+        let (mut first, mut leaving) = (Some((id, because)), Vec::new());
         let mut was_there = false;
-        while let Some((id, because)) = leaving.pop() {
+        while let Some((id, because)) = first.take().or_else(|| leaving.pop()) {
             self.end_runs(id);
             let Some(job) = self.take_off(id, because) else { continue };
             was_there = true;
             for follower in &job.followers {
                 let Some(other) = self.get_mut(*follower) else { continue };
-                if let Some(chain) = &mut other.chain {
+                if let Some(chain) = other.chain_mut() {
                     chain.upstreams.retain(|upstream| *upstream != id);
                 }
                 if other.is_over() {
@@ -481,9 +492,9 @@ impl<C> Table<C> {
     }
 
     fn take_off(&mut self, id: JobId, because: RemoveReason) -> Option<Job<C>> {
-        let mut job = self.jobs.get_mut(id.slot as usize)?.take_if(|job| job.id == id)?;
+        self.get(id)?;
+        let mut job = self.jobs.take(id.slot)?;
         self.unplace(id.slot);
-        self.free.push(id.slot);
         self.count -= 1;
         let now = self.watch.last();
         if let Some(Block { by: BlockedBy::Limit(limit, rank), .. }) = job.block.as_deref() {
@@ -493,10 +504,10 @@ impl<C> Table<C> {
             }
         }
         if job.running {
-            self.after.wakers.extend(job.signals.stop());
+            self.after.wakers.extend(job.stop());
             // Its run is counted when it ends.
             let parting = self.parting(&mut job, now);
-            self.departed.push(Departed { id, stats: job.stats, epitaph: job.epitaph.clone(), parting });
+            self.departed.push(Departed { id, history: job.history.clone(), epitaph: job.epitaph.clone(), parting });
         } else if let Some(parting) = self.parting(&mut job, now) {
             self.part(parting);
         }
@@ -504,12 +515,12 @@ impl<C> Table<C> {
         for limit in job.limits() {
             self.let_on(*limit, now.elapsed);
         }
-        job.epitaph.write(job.stats, job.last.clone());
+        job.epitaph.write(std::mem::take(&mut job.history));
         let name = job.name.clone();
         self.tell(|_| Event::Removed { id, name, because });
         for upstream in job.chain.iter().flat_map(|chain| &chain.upstreams) {
             if let Some(upstream) = self.get_mut(*upstream) {
-                upstream.followers.retain(|follower| *follower != id);
+                upstream.besides.followers.retain(|follower| *follower != id);
             }
         }
         Some(job)
@@ -533,8 +544,8 @@ impl<C> Table<C> {
     fn stop(&mut self, attempt: &Attempt) {
         let RunView { facts, signals, .. } = &attempt.view;
         self.after.wakers.extend(signals.stop());
-        if let Some(job) = self.get_mut(facts.id).filter(|job| Arc::ptr_eq(&job.signals, signals)) {
-            job.signals = Arc::default();
+        if let Some(job) = self.get_mut(facts.id) {
+            job.gives_up(signals);
         }
     }
 
@@ -552,6 +563,12 @@ impl<C> Table<C> {
         }
     }
 
+    /// Cancels a job; whether there was a further run to take away. A job on its last one has none.
+    pub(super) fn cancel(&mut self, id: JobId) -> bool {
+        let more = self.get(id).is_some_and(Job::has_more);
+        self.remove(id, RemoveReason::Cancelled) && more
+    }
+
     /// Cancels all jobs, or all that bear a tag; returns how many there were.
     pub(super) fn cancel_all(&mut self, tag: Option<&str>) -> usize {
         let mut gone = 0;
@@ -562,7 +579,7 @@ impl<C> Table<C> {
     }
 
     pub(super) fn take_jobs(&mut self) -> impl Iterator<Item = Job<C>> + use<C> {
-        std::mem::take(&mut self.jobs).into_iter().flatten()
+        std::mem::replace(&mut self.jobs, Slots::new()).into_all()
     }
 
     /// Lets a job also run after each success of another one.
@@ -594,10 +611,10 @@ impl<C> Table<C> {
                     all: None,
                 })
             };
-            job.chain.get_or_insert_with(none).upstreams.push(upstream);
+            job.besides.chain.get_or_insert_with(none).upstreams.push(upstream);
         }
         if let Some(upstream) = self.get_mut(upstream) {
-            upstream.followers.push(id);
+            upstream.besides.followers.push(id);
         }
         Ok(())
     }
@@ -690,11 +707,13 @@ impl<C> Table<C> {
     /// Remembers occurrences that did not become runs, and tells of them. By the wall clock.
     pub(super) fn dropped(&mut self, id: JobId, occurrences: u64, since: i64, until: i64, because: DropReason) {
         let Some(job) = self.get_mut(id) else { return };
-        job.stats.dropped = job.stats.dropped.saturating_add(occurrences);
-        if job.unrun.len() == REMEMBERED {
-            job.unrun.pop_front();
+        let stats = job.history.odd();
+        stats.dropped = stats.dropped.saturating_add(occurrences);
+        let unrun = &mut job.besides.unrun;
+        if unrun.len() == REMEMBERED {
+            unrun.pop_front();
         }
-        job.unrun.push_back(Unrun { since, until, because });
+        unrun.push_back(Unrun { since, until, because });
         let name = job.name.clone();
         self.tell(|_| Event::Dropped { id, name, occurrences, since: from_nanos(since), because });
     }
@@ -702,8 +721,8 @@ impl<C> Table<C> {
     /// Holds a job back. It is looked at again at one of these instants, or when a limit has room.
     pub(super) fn block(&mut self, id: JobId, by: BlockedBy, elapsed: Option<i64>, wall: Option<i64>, now: Now) {
         let Some(job) = self.get_mut(id) else { return };
-        job.block = Some(Box::new(Block { by, elapsed, wall }));
-        job.holds = 0;
+        job.besides.block = Some(Box::new(Block { by, elapsed, wall }));
+        job.asks_anew();
         let first = job.held_by.replace(by.late_by()) != Some(by.late_by());
         let name = job.name.clone();
         let limits = job.rules.clone();
@@ -726,7 +745,9 @@ impl<C> Table<C> {
     #[must_use]
     pub(super) fn unblock(&mut self, id: JobId) -> Vec<LimitId> {
         let Some(job) = self.get_mut(id) else { return Vec::new() };
-        let Some(Block { by: BlockedBy::Limit(limit, rank), .. }) = job.block.take().map(|block| *block) else {
+        let Some(Block { by: BlockedBy::Limit(limit, rank), .. }) =
+            job.besides.used().and_then(|few| few.block.take()).map(|block| *block)
+        else {
             return Vec::new();
         };
         let lines: Vec<LimitId> = lines(limit, job.rules.as_deref()).collect();
@@ -747,23 +768,23 @@ impl<C> Table<C> {
         // Time that passes in a poll lets on nobody else in it.
         let now = if self.poller.is_some() { self.poll_at } else { now };
         let jobs = &self.jobs;
-        let block = |slot: u32| jobs.get(slot as usize)?.as_ref()?.block.as_ref();
+        let block = |slot: u32| jobs.get(slot)?.block.as_ref();
         let is_called = |slot: &u32| block(*slot).is_some_and(|block| block.elapsed.is_some());
         let forestalled: Vec<u32> = self.limits.behind(limit, now).take_while(is_called).collect();
         for slot in forestalled {
-            let Some(job) = self.jobs.get_mut(slot as usize).and_then(Option::as_mut) else { continue };
+            let Some(job) = self.jobs.get_mut(slot) else { continue };
             let id = job.id;
-            if let Some(block) = &mut job.block {
+            if let Some(block) = job.block_mut() {
                 block.elapsed = None;
             }
             self.requeue(id);
         }
         for slot in self.limits.first_in_line(limit, now) {
-            let Some(job) = self.jobs.get_mut(slot as usize).and_then(Option::as_mut) else { continue };
-            let (id, rules) = (job.id, job.rules.as_deref());
-            let Some(block) = &mut job.block else { continue };
+            let Some(job) = self.jobs.get_mut(slot) else { continue };
+            let (id, rules) = (job.id, job.rules.clone());
+            let Some(block) = job.block_mut() else { continue };
             let BlockedBy::Limit(line, rank) = block.by else { continue };
-            let from = self.limits.opens(lines(line, rules), rank, slot, now);
+            let from = self.limits.opens(lines(line, rules.as_deref()), rank, slot, now);
             if block.elapsed != from {
                 block.elapsed = from;
                 self.requeue(id);
@@ -780,9 +801,9 @@ impl<C> Table<C> {
 
     /// Some of what waits to start goes: runs by hand without a word, occurrences and runs to follow as dropped.
     pub(super) fn clear_waiting(&mut self, id: JobId, because: DropReason, goes: impl Fn(&Waiting) -> bool) {
-        let Some(job) = self.get_mut(id) else { return };
-        let (gone, left): (VecDeque<Waiting>, _) = std::mem::take(&mut job.waiting).into_iter().partition(goes);
-        job.waiting = left;
+        let Some(job) = self.get_mut(id).filter(|job| !job.waiting.is_empty()) else { return };
+        let (gone, left): (VecDeque<Waiting>, _) = std::mem::take(&mut job.besides.waiting).into_iter().partition(goes);
+        job.besides.waiting = left;
         for waiting in gone {
             self.not_run_again(id, &waiting);
             let Waiting { due, by_hand, after, .. } = waiting;

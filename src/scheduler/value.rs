@@ -48,7 +48,7 @@ pub(super) trait Reader: Send + Sync {
 
 impl<T: Send + Sync + 'static> Reader for Results<T> {
     fn read(&self, bytes: &[u8]) -> Option<Value> {
-        let codec = self.codec.get()?;
+        let codec = self.codec()?;
         Some(Arc::new((codec.read)(bytes)?))
     }
 

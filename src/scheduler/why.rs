@@ -225,8 +225,8 @@ impl<C> Table<C> {
         if let Some(live) = job.live.iter().find(|live| live.attempt.view.facts.holds(at)) {
             return Known::Why(Why::Running { since: from_nanos(live.attempt.started) });
         }
-        let made_up_for = |last: &&LastRun| (to_nanos(&last.first_missed)..=to_nanos(&last.due)).contains(&at);
-        if let Some(last) = job.last.as_ref().filter(made_up_for) {
+        let made_up_for = |last: &LastRun| (to_nanos(&last.first_missed)..=to_nanos(&last.due)).contains(&at);
+        if let Some(last) = job.history.last().filter(made_up_for) {
             return Known::Why(Why::Ran(last.clone()));
         }
         let unrun = job.unrun.iter().rev().find(|unrun| (unrun.since..=unrun.until).contains(&at));
