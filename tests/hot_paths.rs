@@ -96,8 +96,15 @@ fn a_poll_soon_after_an_idle_one_reads_one_clock() {
     reads((1, 1), 0, "after a millisecond");
     clock.step(chrono::TimeDelta::microseconds(-1));
     reads((1, 1), 0, "set back");
-    let _ = scheduler.every(1).hour().do_(|| ()).expect("it registers").cancel();
-    reads((1, 1), 0, "somebody was there");
+    let other = scheduler.every(100).milliseconds().do_(|| ()).expect("it registers");
+    let tick = scheduler.run_pending();
+    assert_eq!((tick.left(), tick.next()), (2, Some(Duration::from_millis(100))), "somebody has come");
+    assert!(other.cancel());
+    assert!(reads((1, 0), 0, "and has gone") > Duration::from_millis(298));
+    assert!(job.pause());
+    assert_eq!((scheduler.run_pending().left(), scheduler.run_pending().next()), (0, None), "paused");
+    assert!(job.run_now() || job.resume());
+    reads((1, 0), 0, "resumed");
     microseconds(298_500);
     reads((1, 1), 0, "half a millisecond before it is due");
     microseconds(200);

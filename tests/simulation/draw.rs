@@ -37,7 +37,10 @@ pub(crate) fn plan(seed: u64) -> Plan {
     let budget = draw.sometimes(20).then(|| draw.budget());
     let capacity = draw.sometimes(50).then(|| draw.rng.usize(0..4));
     let steps = draw.steps();
-    Plan { compared, start, budget, capacity, jobs, spares, steps }
+    let watched = !compared || draw.rng.bool();
+    let shorn = |spec: Spec| if !watched && !spec.background && draw.rng.bool() { spec.plain() } else { spec };
+    let jobs = jobs.into_iter().map(shorn).collect();
+    Plan { compared, watched, start, budget, capacity, jobs, spares, steps }
 }
 
 fn pick<'a, T>(rng: &mut Rng, of: &'a [T]) -> &'a T {

@@ -25,6 +25,8 @@ pub(crate) const MOST_JOBS: usize = 30;
 pub(crate) struct Plan {
     /// Whether the scheduler is held against the model, besides the laws.
     pub(crate) compared: bool,
+    /// Whether somebody observes, who tells of what the laws ask for. Jobs that nobody observes take a shorter way.
+    pub(crate) watched: bool,
     /// What the wall clock shows in the beginning.
     pub(crate) start: Ms,
     /// The scheduler's own budget.
@@ -213,6 +215,13 @@ impl Spec {
     pub(crate) fn scheduled(when: When) -> Self {
         let (missed, grace) = (Missed::RunOnce, None);
         Spec::new(Kind::Scheduled { when, immediately: false, times: None, until: None, missed, grace })
+    }
+
+    /// The same without rules.
+    pub(crate) fn plain(self) -> Self {
+        let Kind::Scheduled { when, missed: Missed::RunOnce | Missed::RunAll(_), .. } = self.kind else { return self };
+        let Spec { priority, tag, script, .. } = self;
+        Spec { priority, tag, script, ..Spec::scheduled(when) }
     }
 
     pub(crate) fn behaviour(&self, call: usize) -> Behaviour {

@@ -13,7 +13,8 @@ const START: Ms = 1_772_355_600_000;
 
 /// The calls, and what is told of drops and ends, in one line.
 fn lived(jobs: Vec<Spec>, steps: Vec<Step>) -> String {
-    let plan = Plan { compared: true, start: START, budget: None, capacity: None, jobs, spares: Vec::new(), steps };
+    let plan =
+        Plan { compared: true, watched: true, start: START, budget: None, capacity: None, jobs, spares: Vec::new(), steps };
     let mut model = Model::new(Rc::new(plan.clone()));
     let mut said = Vec::new();
     plan.jobs.iter().for_each(|job| model.register(job.clone()));

@@ -122,12 +122,14 @@ impl World {
         let scheduler: Scheduler = builder.build();
         *lock(&inner.scheduler) = Some(scheduler.clone());
         name_limits(&scheduler, plan);
-        let watching = Arc::downgrade(&inner);
-        scheduler.on_event(move |event| {
-            if let Some(inner) = watching.upgrade() {
-                inner.told(event);
-            }
-        });
+        if plan.watched {
+            let watching = Arc::downgrade(&inner);
+            scheduler.on_event(move |event| {
+                if let Some(inner) = watching.upgrade() {
+                    inner.told(event);
+                }
+            });
+        }
         World { inner }
     }
 
