@@ -289,3 +289,122 @@ fn last_of(schedule: &Schedule, setting: Setting<'_>, most: u32, due: i64, now: 
     }
     at
 }
+
+#[cfg(test)]
+mod tests {
+    use fastrand::Rng;
+
+    use super::*;
+    use crate::schedule::Zone;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    fn setting(zone: &Zone) -> Setting<'_> {
+        Setting { zone, registered: Some(0), moved: 0, seed: 0 }
+    }
+
+    /// What is to be done, told from a list of all occurrences up to now and the next one.
+    fn told(all: &[i64], later: Option<i64>, missed: Missed, grace: Option<i64>, now: i64) -> Verdict {
+        let grace = grace.or((missed == Missed::Skip).then_some(60 * SECOND));
+        let in_time = |due: &i64| grace.is_none_or(|grace| now - due <= grace);
+        let (first, last, count) = (all[0], all[all.len() - 1], all.len() as u64);
+        let none = Verdict { run: None, dropped: count, beyond_grace: true, next: later, backlog: None };
+        let Missed::RunAll { most } = missed else {
+            let run = match missed {
+                Missed::Skip => Due::only(last),
+                _ => Due { due: last, first, folded: count },
+            };
+            let verdict =
+                Verdict { run: Some(run), dropped: count - run.folded, beyond_grace: false, next: later, backlog: None };
+            return if in_time(&last) { verdict } else { none };
+        };
+        let kept = &all[all.len().saturating_sub(most as usize)..];
+        let mut due = kept.iter().filter(|due| in_time(due));
+        if !in_time(&kept[0]) {
+            let next = due.next();
+            let dropped = next.map_or(count, |next| all.iter().filter(|due| *due < next).count() as u64);
+            return Verdict { dropped, next: next.copied().or(later), ..none };
+        }
+        let dropped = count - kept.len() as u64;
+        let next = kept.get(1).copied();
+        // One that drops some counts anew the next time.
+        let left = |due| Backlog { due, until: now, count: count - 1, place: (Some(0), 0) };
+        let backlog = next.filter(|_| dropped == 0).map(left);
+        let run = Some(Due::only(kept[0]));
+        Verdict { run, dropped, beyond_grace: false, next: next.or(later), backlog }
+    }
+
+    #[test]
+    fn what_is_missed_is_decided_as_a_list_tells() {
+        let mut rng = Rng::with_seed(1);
+        let zone = Zone::UTC;
+        for text in ["every 40 seconds", "cron */7 * * * *", "cron 10-20 3,4 * * *"] {
+            let schedule: Schedule = text.parse().unwrap();
+            for _ in 0..400 {
+                let due = schedule.next(setting(&zone), rng.i64(0..1_000_000 * SECOND)).unwrap();
+                let many = if rng.bool() { rng.usize(1..6) } else { rng.usize(1..300) };
+                let mut all = vec![due];
+                while all.len() < many {
+                    all.push(schedule.next(setting(&zone), all[all.len() - 1]).unwrap());
+                }
+                let last = all[all.len() - 1];
+                let later = schedule.next(setting(&zone), last).unwrap();
+                let between = rng.i64(last..later);
+                let now = *rng.choice(&[last, last + 1, later - 1, between]).unwrap();
+                let most = *rng.choice(&[1, 2, 3, 63, 64, 65, 66, 200]).unwrap();
+                let missed = *rng.choice(&[Missed::RunOnce, Missed::Skip, Missed::RunAll { most }]).unwrap();
+                // Often as long as one of them is late, or a nanosecond beside it.
+                let late = now - rng.choice(&all).unwrap();
+                let grace = *rng.choice(&[None, Some(late), Some((late - 1).max(0)), Some(late + 1)]).unwrap();
+                let given = grace.map(|grace| Duration::from_nanos(grace as u64));
+                let decided = |backlog, due, now| decide(&schedule, setting(&zone), missed, given, backlog, due, now);
+
+                let said = decided(None, due, now);
+                assert_eq!(said, told(&all, Some(later), missed, grace, now), "{text} {missed:?} {grace:?} {all:?} at {now}");
+
+                // What is left is not counted again, now or later; what was counted for something else is.
+                let Some(left) = said.backlog else { continue };
+                let after_later = schedule.next(setting(&zone), later).unwrap();
+                let now_and_later = [(all[1..].to_vec(), later, now), ([&all[1..], &[later]].concat(), after_later, later)];
+                for (all, later, now) in now_and_later {
+                    let told = told(&all, Some(later), missed, grace, now);
+                    let count = left.count + 1000;
+                    let stale = [
+                        Backlog { due: left.due + 1, count, ..left },
+                        Backlog { until: now + 1, count, ..left },
+                        Backlog { place: (left.place.0, 1), count, ..left },
+                    ];
+                    for backlog in [left].into_iter().chain(stale) {
+                        assert_eq!(decided(Some(backlog), all[0], now), told, "{text} {missed:?} {all:?} at {now}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn waits_are_rows_of_a_table() {
+        let seconds = Duration::from_secs;
+        let rows = [
+            (Backoff::constant(seconds(7)), [7, 7, 7, 7, 7, 7]),
+            (Backoff::exponential(seconds(2), seconds(30)), [2, 2, 4, 8, 16, 30]),
+            (Backoff::list([1, 5, 30].map(seconds)), [1, 1, 5, 30, 30, 30]),
+            (Backoff::list([]), [0; 6]),
+            (Backoff::default(), [1, 1, 2, 4, 8, 16]),
+        ];
+        for (backoff, waits) in rows {
+            for (failed, wait) in (0..).zip(waits) {
+                assert_eq!(backoff.wait(failed, 1), wait * SECOND, "{backoff:?} after {failed}");
+                assert_eq!(backoff.longest(failed), wait * SECOND);
+                let jittered = backoff.clone().jitter(Duration::from_nanos(9));
+                for (draw, more) in [(0, 0), (4, 4), (9, 9), (10, 0), (29, 9)] {
+                    assert_eq!(jittered.wait(failed, draw), wait * SECOND + more);
+                }
+                assert_eq!(jittered.longest(failed), wait * SECOND + 9);
+            }
+        }
+        let patient = Backoff::exponential(seconds(1), Duration::MAX);
+        assert_eq!(patient.wait(33, 0), i64::from(u32::MAX) * SECOND);
+        assert_eq!(patient.wait(u32::MAX, 0), i64::from(u32::MAX) * SECOND);
+    }
+}

@@ -12,9 +12,9 @@
 //!
 //! Dates are counted here and not by chrono's `NaiveDate`, whose ordinals have to be taken apart again for each month. One
 //! mask serves both the rest of the day asked about and the rest of its month; two searches, one from that day and one from
-//! the next, took a sixth more instructions. A branch for 29 February alone spares the three years between, a third of its
-//! search. What is left, for a next minute or day in a zone without changes, is for two fifths the way from and to `DateTime`
-//! and down to here (see `benches/schedule.rs`).
+//! the next, took a sixth more instructions. A path for 29 February alone, which goes by leap years, takes a third less. What is
+//! left, for a next minute or day in a zone without changes, is for two fifths the way from and to `DateTime` and down to here
+//! (see `benches/schedule.rs`).
 
 use super::combine::{Exclusions, Shift};
 use super::zone::DAY;
@@ -154,7 +154,8 @@ impl DaysOfMonth {
     pub(crate) const NONE: Self = Self { plain: 0, from_last: 0, nearest: 0, last_working: false };
 
     #[inline]
-    fn mask(&self, first: u32, length: u32) -> u32 {
+    fn mask(&self, month: Month) -> u32 {
+        let length = month.length;
         let mut mask = self.plain;
         let mut offsets = self.from_last;
         while offsets != 0 {
@@ -163,11 +164,11 @@ impl DaysOfMonth {
         }
         let mut near = self.nearest & through(length);
         while near != 0 {
-            mask |= 1 << nearest_working(near.trailing_zeros(), first, length);
+            mask |= 1 << nearest_working(near.trailing_zeros(), month);
             near &= near - 1;
         }
         if self.last_working {
-            mask |= 1 << nearest_working(length, first, length);
+            mask |= 1 << nearest_working(length, month);
         }
         mask & through(length)
     }
@@ -178,12 +179,12 @@ fn through(length: u32) -> u32 {
     (u32::MAX >> (31 - length)) & !1
 }
 
-/// The Monday to Friday nearest to `day` without leaving the month, whose first day is weekday `first`.
-fn nearest_working(day: u32, first: u32, length: u32) -> u32 {
-    match (first + day - 1) % 7 {
+/// The Monday to Friday nearest to `day` without leaving the month.
+fn nearest_working(day: u32, month: Month) -> u32 {
+    match (month.first_weekday() + day - 1) % 7 {
         6 if day > 1 => day - 1,
         6 => day + 2,
-        0 if day < length => day + 1,
+        0 if day < month.length => day + 1,
         0 => day - 2,
         _ => day,
     }
@@ -193,8 +194,17 @@ impl DaysOfWeek {
     pub(crate) const ALL: Self = Self { plain: 0x7f, nth: [0; 5], last: 0 };
     pub(crate) const NONE: Self = Self { plain: 0, nth: [0; 5], last: 0 };
 
-    #[inline]
-    fn mask(&self, first: u32, length: u32) -> u32 {
+    fn is_any(&self) -> bool {
+        self.plain == Self::ALL.plain
+    }
+
+    #[inline(always)]
+    fn mask(&self, month: Month) -> u32 {
+        let length = month.length;
+        if self.is_any() {
+            return through(length);
+        }
+        let first = month.first_weekday();
         // Weekday sets turned so that bit 0 is the month's first day.
         let turn = |set: u8| {
             let set = u64::from(set);
@@ -246,9 +256,10 @@ impl Month {
     /// A month by its number, by the same paper; from the year 0 on.
     fn at(year: i32, month: u32) -> Month {
         let (since, place) = if month <= 2 { (year - 1, month + 12) } else { (year, month) };
+        let since = since as u32;
         let century = since / 100;
-        let years = 1461 * since / 4 - century + century / 4;
-        let start = i64::from(years) + i64::from((979 * place - 2919) >> 5) - MARCH_0;
+        let days = 1461 * since / 4 - century + century / 4 + ((979 * place - 2919) >> 5);
+        let start = i64::from(days) - MARCH_0;
         Month { year, month, start, length: month_length(year, month) }
     }
 
@@ -258,9 +269,9 @@ impl Month {
         Month { month, start: self.start + i64::from(self.length), length: month_length(self.year, month), ..self }
     }
 
-    /// The weekday of its first day, Sunday 0. 1970-01-01 was a Thursday.
+    /// The weekday of its first day, Sunday 0. 1 March of the year 0 was a Wednesday.
     fn first_weekday(&self) -> u32 {
-        (self.start + 4).rem_euclid(7) as u32
+        ((self.start + MARCH_0) as u32 + 3) % 7
     }
 
     /// The first and the last day of a mask that is not empty, since 1970-01-01.
@@ -288,7 +299,12 @@ const MONTHS_RECUR: i64 = 40 * 12;
 
 fn leap_year_from(year: i32) -> i32 {
     let fourth = (year + 3) & !3;
-    if month_length(fourth, 2) == 29 { fourth } else { fourth + 4 }
+    if is_leap(fourth) { fourth } else { fourth + 4 }
+}
+
+/// A year that 4 divides is a century's last if 25 divides it too, and one in four of these is a leap year: what 16 divides.
+fn is_leap(year: i32) -> bool {
+    year & if year % 25 == 0 { 15 } else { 3 } == 0
 }
 
 /// Days from 1 March of the year 0 to 1970-01-01.
@@ -296,7 +312,7 @@ const MARCH_0: i64 = 719_468;
 
 fn month_length(year: i32, month: u32) -> u32 {
     match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 if is_leap(year) => 29,
         2 => 28,
         4 | 6 | 9 | 11 => 30,
         _ => 31,
@@ -366,17 +382,16 @@ impl DaySet {
         if self.months(zero) >> month.month & 1 == 0 || !self.years.contains(month.year) {
             return 0;
         }
-        let first = month.first_weekday();
         let of_month = match self.taken {
             Taken::Day | Taken::MonthAndDay => 1 << zero.of_month & through(month.length),
-            _ => self.of_month.mask(first, month.length),
+            _ => self.of_month.mask(month),
         };
         if of_month == 0 && self.join == Join::Both {
             return 0;
         }
         let of_week = match self.taken {
-            Taken::Weekday => DaysOfWeek { plain: 1 << zero.weekday, ..DaysOfWeek::NONE }.mask(first, month.length),
-            _ => self.of_week.mask(first, month.length),
+            Taken::Weekday => DaysOfWeek { plain: 1 << zero.weekday, ..DaysOfWeek::NONE }.mask(month),
+            _ => self.of_week.mask(month),
         };
         let mask = match self.join {
             Join::Both => of_month & of_week,
@@ -477,42 +492,18 @@ impl<'a> Days<'a> {
         if (first..=last).contains(&month.year) { self.mask(month) } else { 0 }
     }
 
-    /// The first day at or after one.
-    fn next(&self, day: i64) -> Option<i64> {
-        let (month, dom) = Month::of(day)?;
-        let (first, last) = self.years();
-        if month.year < first {
-            return self.next_from(Month::at(first, 1), last);
-        }
-        if month.year > last {
-            return None;
-        }
-        match self.mask(month) & !0 << dom {
-            0 => self.next_beyond(month, last),
-            mask => Some(month.first_of(mask)),
-        }
-    }
-
-    /// The first day in a month or a later one.
-    fn next_from(&self, month: Month, last_year: i32) -> Option<i64> {
-        match self.mask(month) {
-            0 => self.next_beyond(month, last_year),
-            mask => Some(month.first_of(mask)),
-        }
-    }
-
     /// The first day in the months after one.
-    fn next_beyond(&self, mut month: Month, last_year: i32) -> Option<i64> {
-        let last = (month.index() + self.farthest()).min(month_index(last_year, 12));
-        let leap_day = self.is_leap_day();
+    fn after(&self, mut month: Month) -> Option<i64> {
+        let (first_year, last_year) = self.years();
+        if month.year < first_year {
+            month = Month::at(first_year - 1, 12);
+        }
+        if self.is_leap_day() {
+            return self.leap_day_after(month);
+        }
+        let last = month.index().saturating_add(self.farthest()).min(month_index(last_year, 12));
         loop {
-            month = self.later(month)?;
-            if leap_day {
-                month = Month::at(leap_year_from(month.year), 2);
-            }
-            if month.index() > last {
-                return None;
-            }
+            month = self.later(month).filter(|month| month.index() <= last)?;
             let mask = self.mask(month);
             if mask != 0 {
                 return Some(month.first_of(mask));
@@ -520,32 +511,31 @@ impl<'a> Days<'a> {
         }
     }
 
-    /// The last day at or before one.
-    fn prev(&self, day: i64) -> Option<i64> {
-        let (month, dom) = Month::of(day)?;
-        let (first, last) = self.years();
-        if month.year > last {
-            return self.prev_from(Month::at(last, 12), first);
-        }
-        if month.year < first {
+    /// The same, where no other day than 29 February can be in the set.
+    fn leap_day_after(&self, month: Month) -> Option<i64> {
+        if self.set.of_month.plain >> 29 & 1 == 0 {
             return None;
         }
-        match self.mask(month) & !(!0 << dom << 1) {
-            0 => self.prev_beyond(month, first),
-            mask => Some(month.last_of(mask)),
+        let on_any_weekday = self.set.of_week.is_any();
+        let last = LAST_YEAR.min(month.year + MONTHS_RECUR as i32 / 12);
+        let mut year = leap_year_from(month.year + i32::from(month.month >= 2));
+        while year <= last {
+            let month = Month::at(year, 2);
+            if on_any_weekday || self.mask(month) != 0 {
+                return Some(month.start + 28);
+            }
+            year = leap_year_from(year + 1);
         }
+        None
     }
 
-    /// The last day in a month or an earlier one.
-    fn prev_from(&self, month: Month, first_year: i32) -> Option<i64> {
-        match self.mask(month) {
-            0 => self.prev_beyond(month, first_year),
-            mask => Some(month.last_of(mask)),
+    /// The last day in the months before one.
+    fn before(&self, mut month: Month) -> Option<i64> {
+        let (first_year, last_year) = self.years();
+        if month.year > last_year {
+            month = Month::at(last_year + 1, 1);
         }
-    }
-
-    fn prev_beyond(&self, mut month: Month, first_year: i32) -> Option<i64> {
-        let first = (month.index() - self.farthest()).max(month_index(first_year, 1));
+        let first = month.index().saturating_sub(self.farthest()).max(month_index(first_year, 1));
         loop {
             month = self.sooner(month).filter(|month| month.index() >= first)?;
             let mask = self.mask(month);
@@ -602,7 +592,7 @@ impl<'a> Days<'a> {
         match (self.set.stride, self.set.years) {
             // What a month's days are follows from its length and its first weekday alone.
             (Stride::None, Years::Any) => MONTHS_RECUR,
-            _ => i64::MAX / 2,
+            _ => i64::MAX,
         }
     }
 
@@ -732,6 +722,11 @@ impl Calendar {
         self.fixed
     }
 
+    /// Whether it names one month and one day of it.
+    pub(crate) fn is_yearly(&self) -> bool {
+        self.days.months.is_power_of_two() && self.days.of_month.plain.is_power_of_two()
+    }
+
     /// Whether anything of it hangs on an anchor.
     #[inline]
     pub(crate) fn needs_anchor(&self) -> bool {
@@ -762,7 +757,7 @@ impl Calendar {
             }
         }
         let found = match mask & !0 << dom << 1 {
-            0 => days.next(day + i64::from(today))?,
+            0 => days.after(month)?,
             rest => month.first_of(rest),
         };
         Some(found * DAY + i64::from(self.times.first(anchor)?))
@@ -782,7 +777,7 @@ impl Calendar {
             }
         }
         let found = match mask & !(!0 << dom) {
-            0 => days.prev(day - i64::from(today))?,
+            0 => days.before(month)?,
             rest => month.last_of(rest),
         };
         Some(found * DAY + i64::from(self.times.prev(LAST, anchor)?))

@@ -8,8 +8,9 @@
 //!
 //! Look-ups are most of what a search costs. Those two are therefore made so far apart (two days back, one on) that a
 //! candidate between them needs no surroundings of its own: two look-ups instead of four for the next minute or the next
-//! day, and a third fewer instructions. Further apart they may not lie, lest there be two changes between. Keeping the
-//! offset from one search to the next would spare the rest, but a schedule is a value: it remembers nothing.
+//! day, and a third fewer instructions. Further apart they may not lie, lest there be two changes between. A date of the year
+//! is mostly farther away, so it is sought first where one look-up is enough. Keeping the offset from one search to the next
+//! would spare the rest, but a schedule is a value: it remembers nothing.
 
 use super::combine::Exclusions;
 use super::pattern::{Pattern, SECOND};
@@ -97,10 +98,19 @@ impl<'a> Occurrences<'a> {
     /// The first occurrence at or after an instant, in a zone that may change its offset.
     fn next_among_changes(&self, lower: i64) -> Option<i64> {
         let at = lower.div_euclid(SECOND);
+        if self.on_fold == OnFold::First && self.on_gap != OnGap::Shift && self.pattern.is_yearly() {
+            // A clock has shown or skipped all that is behind its hands, and here neither comes again. So what lies ahead of them,
+            // farther than the last change may repeat, is found by one look-up: what they show.
+            let before = (lower - 1).div_euclid(SECOND);
+            let local = self.pattern.next(lower + nanos(self.zone.offset_at(before)))?;
+            if local > lower + nanos(3 * DAY) {
+                return self.far_next_from(local);
+            }
+        }
         if self.on_fold != OnFold::Second {
             // Offsets are less than a day, so a change sets clocks by less than two: no pass that it repeats reaches from before
             // such a stretch into it.
-            if let Some(offset) = self.zone.steady(at - 2 * DAY, at + DAY) {
+            if let Some(offset) = self.zone.steady(at) {
                 let local = self.pattern.next(lower + nanos(offset))?;
                 let candidate = local - nanos(offset);
                 if candidate <= nanos(at + DAY) {
@@ -370,5 +380,36 @@ fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SECOND;
+    use crate::Schedule;
+    use crate::schedule::from_nanos;
+
+    #[test]
+    fn a_date_of_the_year_may_be_counted_from_the_end_of_its_month() {
+        // The first text takes the way of dates of the year, the other that of all the rest. On these dates the clocks change.
+        let rows = [
+            ("America/New_York", "30 H 8 3 *", "30 H L-23 3 *", "2026-03-08"),
+            ("America/New_York", "30 H 1 11 *", "30 H L-29 11 *", "2026-11-01"),
+            ("Australia/Lord_Howe", "45 H 5 4 *", "45 H L-25 4 *", "2026-04-05"),
+            ("Pacific/Apia", "0 H 30 12 *", "0 H L-1 12 *", "2011-12-30"),
+        ];
+        for (zone, plain, from_last, date) in rows {
+            for hour in ["0", "1", "2", "23"] {
+                let read = |text: &str| Schedule::cron(&text.replace('H', hour)).unwrap().tz(zone).unwrap();
+                let (plain, from_last) = (read(plain), read(from_last));
+                let midnight = format!("{date}T00:00:00Z").parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp();
+                for quarter in -5 * 96..5 * 96 {
+                    for part in [-1, 0, 1] {
+                        let after = from_nanos((midnight + quarter * 900) * SECOND + part);
+                        assert_eq!(plain.next_after(after), from_last.next_after(after), "{plain} after {after}");
+                    }
+                }
+            }
+        }
     }
 }

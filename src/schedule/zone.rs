@@ -12,7 +12,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use chrono::{DateTime, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
+use chrono::{DateTime, Days, FixedOffset, Local, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 
 use crate::error::Error;
 
@@ -136,16 +136,27 @@ impl Zone {
     /// Seconds east of UTC at an instant.
     #[inline]
     pub(crate) fn offset_at(&self, at: i64) -> i64 {
-        if let Rules::Fixed(offset) = self.0 {
-            return offset.into();
+        match self.0 {
+            Rules::Fixed(offset) => offset.into(),
+            _ => self.offset_on(&on_calendar(at)),
         }
-        let at = DateTime::from_timestamp(at, 0).unwrap_or_default().naive_utc();
+    }
+
+    /// The same at an instant and so many days later. Of the second, chrono need not find the year again.
+    #[inline]
+    fn offsets_at(&self, at: i64, days: u64) -> (i64, i64) {
+        let first = on_calendar(at);
+        let second = first.checked_add_days(Days::new(days)).unwrap_or(first);
+        (self.offset_on(&first), self.offset_on(&second))
+    }
+
+    fn offset_on(&self, at: &NaiveDateTime) -> i64 {
         let offset = match &self.0 {
             Rules::Fixed(offset) => *offset,
-            Rules::Local => Local.offset_from_utc_datetime(&at).fix().local_minus_utc(),
+            Rules::Local => Local.offset_from_utc_datetime(at).fix().local_minus_utc(),
             #[cfg(feature = "chrono-tz")]
-            Rules::Named(zone) => zone.offset_from_utc_datetime(&at).fix().local_minus_utc(),
-            Rules::Custom(custom) => (custom.offset)(&at),
+            Rules::Named(zone) => zone.offset_from_utc_datetime(at).fix().local_minus_utc(),
+            Rules::Custom(custom) => (custom.offset)(at),
         };
         offset.into()
     }
@@ -167,18 +178,19 @@ impl Zone {
         None
     }
 
-    /// The offset of a stretch of time, at most as long as changes lie apart, if none falls into it.
-    pub(crate) fn steady(&self, from: i64, to: i64) -> Option<i64> {
-        debug_assert!(to - from <= SPACING);
-        let offset = self.offset_at(from);
-        (self.offset_at(to) == offset).then_some(offset)
+    /// The offset from two days before an instant to a day after it, if it doesn't change.
+    #[inline]
+    pub(crate) fn steady(&self, at: i64) -> Option<i64> {
+        const { assert!(SPACING >= 3 * DAY) };
+        let (first, last) = self.offsets_at(at - 2 * DAY, 3);
+        (first == last).then_some(first)
     }
 
     /// The change within a day of an instant, on either side.
     #[inline]
     pub(crate) fn change_near(&self, at: i64) -> Result<Change, i64> {
-        let before = self.offset_at(at - DAY);
-        if self.offset_at(at + DAY) == before {
+        let (before, after) = self.offsets_at(at - DAY, 2);
+        if before == after {
             return Err(before);
         }
         Ok(self.bisect(at - DAY, at + DAY, before))
@@ -210,6 +222,11 @@ impl Zone {
             (false, false) => Located::Gap(change),
         }
     }
+}
+
+/// An instant as chrono's zones take it.
+fn on_calendar(at: i64) -> NaiveDateTime {
+    DateTime::from_timestamp(at, 0).unwrap_or_default().naive_utc()
 }
 
 impl Default for Zone {
