@@ -8,7 +8,7 @@ mod calendar;
 mod combine;
 mod cron;
 mod describe;
-mod interval;
+pub(crate) mod interval;
 mod occurrence;
 mod pattern;
 mod print;
@@ -19,6 +19,7 @@ mod zone;
 use std::fmt;
 use std::hash::Hash;
 use std::iter::FusedIterator;
+use std::num::NonZeroI64;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +50,7 @@ use crate::seldom::{Blank, Seldom};
 const EARLIEST: i64 = -8_520_336_000 * SECOND;
 
 /// 2200-01-01T00:00:00Z: nothing occurs from here on.
-const LATEST: i64 = 7_258_118_400 * SECOND;
+pub(crate) const LATEST: i64 = 7_258_118_400 * SECOND;
 
 /// A search gives up after so many candidates in a row that a window, an exclusion or a partner refused.
 const MOST_PROBES: u32 = 10_000;
@@ -531,6 +532,18 @@ impl Schedule {
         bare && spec.rhythm.is_elapsed()
     }
 
+    /// Its period, and where it starts if that was said, if it is an interval of elapsed time and nothing else has a say in it.
+    pub(crate) fn bare_interval(&self) -> Option<(NonZeroI64, Option<NonZeroI64>)> {
+        let spec = self.spec();
+        let Rhythm::Interval(period) = spec.rhythm else { return None };
+        let bare = spec.leaves_runs_alone() && !spec.is_filtered() && spec.zone.is_none();
+        let start = match spec.start {
+            Some(start) => Some(NonZeroI64::new(start)?),
+            None => None,
+        };
+        NonZeroI64::new(period).filter(|_| bare).map(|period| (period, start))
+    }
+
     /// Whether any part of it counts elapsed time.
     pub(crate) fn has_elapsed_part(&self) -> bool {
         match &self.spec().rhythm {
@@ -621,9 +634,8 @@ impl Schedule {
 
     #[inline]
     pub(crate) fn next(&self, setting: Setting<'_>, after: i64) -> Option<i64> {
-        let spec = self.spec();
-        match &spec.rhythm {
-            Rhythm::Interval(period) if spec.clauses.is_unused() && after < LATEST => {
+        match self.spec() {
+            Spec { rhythm: Rhythm::Interval(period), clauses } if clauses.is_unused() && after < LATEST => {
                 let anchor = setting.registered.unwrap_or(after);
                 interval::next(*period, anchor, after.max(EARLIEST)).filter(|at| *at < LATEST)
             }

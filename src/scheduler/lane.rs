@@ -158,6 +158,6 @@ impl<C> Job<C> {
 
     /// Whether its next occurrence is known, whatever became of its last run.
     fn goes_on_by_itself(&self) -> bool {
-        self.next.is_some() && self.plan.as_ref().is_some_and(|plan| plan.schedule.spec().leaves_runs_alone())
+        self.next.is_some() && self.plan.as_ref().is_some_and(|plan| plan.leaves_runs_alone())
     }
 }

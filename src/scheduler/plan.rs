@@ -1,11 +1,12 @@
 //! When a job is due: its schedule, set in its place and time.
 
+use std::num::NonZeroI64;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Now;
 use crate::policy::{Backlog, Missed, Verdict};
-use crate::schedule::{Schedule, Setting, Zone, length, mix};
+use crate::schedule::{LATEST, Schedule, Setting, Zone, interval, length, mix};
 
 /// On which scale a job's due times lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub(super) struct Plan {
     pub(super) schedule: Schedule,
     pub(super) zone: Arc<Zone>,
     pub(super) scale: Scale,
+    /// Its period, if it is an interval of elapsed time and nothing else, and where that starts, if that was said; so that firing
+    /// one does not look further.
+    period: Option<NonZeroI64>,
+    start: Option<NonZeroI64>,
     /// From when an interval counts, on the scale of its due times.
     pub(super) registered: i64,
     /// How far an anchor that was given lies from where it says.
@@ -34,7 +39,9 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn new(schedule: Schedule, zone: Arc<Zone>, seed: u64, missed: Missed, grace: Option<Duration>, now: Now) -> Self {
         let scale = if schedule.is_elapsed() { Scale::Elapsed } else { Scale::Wall };
-        let mut plan = Plan { schedule, zone, scale, registered: 0, moved: 0, seed, missed, grace, backlog: None };
+        let (period, start) = schedule.bare_interval().unzip();
+        let start = start.flatten();
+        let mut plan = Plan { schedule, zone, scale, period, start, registered: 0, moved: 0, seed, missed, grace, backlog: None };
         plan.registered = plan.on_scale(now);
         plan.set_by(now);
         plan
@@ -80,11 +87,24 @@ impl Plan {
     /// in it.
     #[inline]
     pub(super) fn only(&self, due: i64, here: i64) -> Option<i64> {
-        let is_plain = self.grace.is_none() && self.missed != Missed::Skip && self.schedule.spec().leaves_runs_alone();
-        if !is_plain || self.has_callbacks() {
+        if self.grace.is_some() || self.missed == Missed::Skip || !self.leaves_runs_alone() {
             return None;
         }
-        self.next(due).filter(|next| due <= here && *next > here)
+        let next = match self.period {
+            Some(period) => {
+                let anchor = self.start.map_or(self.registered, |start| start.get().saturating_add(self.moved));
+                interval::next(period.get(), anchor, due).filter(|next| *next < LATEST)
+            }
+            None if self.has_callbacks() => None,
+            None => self.next(due),
+        };
+        next.filter(|next| due <= here && *next > here)
+    }
+
+    /// Whether none of its clauses has a say in runs, but only in when they are due.
+    #[inline]
+    pub(super) fn leaves_runs_alone(&self) -> bool {
+        self.period.is_some() || self.schedule.spec().leaves_runs_alone()
     }
 
     /// How many occurrences lie after an instant, up to another.
