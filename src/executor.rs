@@ -10,6 +10,9 @@ use std::sync::Arc;
 use crate::caught::caught;
 use crate::sync::{Condvar, Mutex, thread};
 
+/// So often a thread that has become idle gives way and looks again, before it goes to sleep.
+const LOOKS: u32 = if cfg!(punctual_model) { 1 } else { 8 };
+
 /// Runs background work somewhere else than on the polling thread.
 ///
 /// A closure is an executor too:
@@ -94,6 +97,8 @@ struct State {
     queue: VecDeque<Work>,
     started: usize,
     idle: usize,
+    /// Those of the idle that are awake, and will look at the queue again.
+    looking: usize,
     closed: bool,
 }
 
@@ -156,7 +161,9 @@ impl Executor for Pool {
             return Err(work);
         }
         state.queue.push_back(work);
-        self.inner.changed.notify_one();
+        if state.queue.len() > state.looking {
+            self.inner.changed.notify_one();
+        }
         Ok(())
     }
 }
@@ -166,18 +173,26 @@ impl Inner {
     /// waiting.
     fn work(&self) {
         let mut state = self.state.lock();
-        state.idle -= 1;
+        let mut looks = 0;
         loop {
             if let Some(work) = state.queue.pop_front() {
+                state.idle -= 1;
                 drop(state);
                 let _ = caught(|| work.run());
+                looks = 0;
                 state = self.state.lock();
+                state.idle += 1;
             } else if state.closed {
                 return;
+            } else if looks < LOOKS {
+                looks += 1;
+                state.looking += 1;
+                drop(state);
+                thread::yield_now();
+                state = self.state.lock();
+                state.looking -= 1;
             } else {
-                state.idle += 1;
                 self.changed.wait(&mut state);
-                state.idle -= 1;
             }
         }
     }
