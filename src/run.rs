@@ -171,8 +171,8 @@ impl Signals {
         self.began.store(0, Ordering::Release);
     }
 
-    pub(crate) fn begin(&self, monotonic: Duration, elapsed: i64) {
-        self.began_elapsed.store(elapsed, Ordering::Relaxed);
+    pub(crate) fn begin(&self, monotonic: Duration, elapsed: Option<i64>) {
+        self.began_elapsed.store(elapsed.unwrap_or(i64::MIN), Ordering::Relaxed);
         self.began.store(crate::schedule::length(monotonic).unsigned_abs().saturating_add(1), Ordering::Release);
     }
 
@@ -181,9 +181,9 @@ impl Signals {
         self.began.load(Ordering::Acquire).checked_sub(1).map(Duration::from_nanos)
     }
 
-    /// The same as elapsed time, so with what the machine has slept.
+    /// The same as elapsed time, so with what the machine has slept, for a run that has a time limit.
     pub(crate) fn began_elapsed(&self) -> Option<i64> {
-        self.began().map(|_| self.began_elapsed.load(Ordering::Relaxed))
+        self.began().map(|_| self.began_elapsed.load(Ordering::Relaxed)).filter(|began| *began != i64::MIN)
     }
 }
 

@@ -13,10 +13,11 @@ use super::Shared;
 use super::run::Called;
 use super::value::Value;
 use crate::caught::{caught, drop_quietly};
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::executor::{Executor, Work};
 use crate::run::{LateBy, RunView, TimeLimit};
 use crate::store::{Kept, StoreError};
+use crate::sync::atomic::Ordering;
 
 /// A run on its way out.
 pub(crate) struct Away {
@@ -26,8 +27,16 @@ pub(crate) struct Away {
     pub(super) clock: Arc<dyn Clock>,
     /// When it was handed over, by the monotonic clock.
     pub(super) handed: Duration,
+    pub(super) seen: Seen,
     pub(super) serial: u64,
     pub(super) home: Option<Weak<dyn Home>>,
+}
+
+/// The clocks as the poll saw them that handed a run over, and how often something had happened to them by then.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) now: Now,
+    pub(super) changes: u64,
 }
 
 /// How a job in the background is set going. What finds no room comes back.
@@ -36,8 +45,8 @@ pub(super) type Launcher = Arc<dyn Fn(Away) -> Result<(), Work> + Send + Sync>;
 /// Where runs come back to.
 pub(super) trait Home: Send + Sync {
     fn welcome(&self, returned: Returned);
-    /// The instant as elapsed time: on another thread than the one that polls the machine may have slept since the last poll.
-    fn elapsed(&self) -> i64;
+    /// Now as elapsed time, by what the clocks show: since the poll that handed the run over the machine may have slept.
+    fn elapsed(&self, seen: Seen, monotonic: Duration, wall: i64) -> i64;
     /// The store has answered a write.
     fn written(&self, answer: Result<Vec<Kept>, StoreError>);
 }
@@ -56,8 +65,10 @@ impl<C> Home for Shared<C> {
         drop_quietly(unwanted);
     }
 
-    fn elapsed(&self) -> i64 {
-        self.now().elapsed
+    fn elapsed(&self, seen: Seen, monotonic: Duration, wall: i64) -> i64 {
+        // If nothing has happened to the clocks it needs no lock, of which the host has more use.
+        let quiet = seen.now.later(monotonic, wall).filter(|_| self.clock_changes.load(Ordering::Acquire) == seen.changes);
+        quiet.unwrap_or_else(|| self.now().elapsed)
     }
 
     fn written(&self, answer: Result<Vec<Kept>, StoreError>) {
@@ -88,9 +99,10 @@ pub(super) enum How {
 impl Away {
     /// It really begins.
     fn begin(&mut self) -> Duration {
-        let home = self.home.as_ref().and_then(Weak::upgrade);
         let now = self.clock.monotonic();
-        self.view.signals.begin(now, home.map_or(0, |home| home.elapsed()));
+        // As elapsed time it is asked for by a time limit only.
+        let home = self.timeout.and(self.home.as_ref()).and_then(Weak::upgrade);
+        self.view.signals.begin(now, home.map(|home| home.elapsed(self.seen, now, self.clock.wall_nanos())));
         let waited = now.saturating_sub(self.handed);
         if waited > self.view.facts.late {
             self.view.facts.late_by = LateBy::Pool;
@@ -108,7 +120,7 @@ impl Away {
         let began = self.view.signals.began();
         let waited = began.map_or(Duration::ZERO, |began| began.saturating_sub(self.handed));
         let took = began.map_or(Duration::ZERO, |began| ended.saturating_sub(began));
-        let ended = home.as_ref().map_or(0, |home| home.elapsed());
+        let ended = home.as_ref().map_or(0, |home| home.elapsed(self.seen, ended, self.clock.wall_nanos()));
         let returned = Returned { serial: self.serial, how, waited, took, ended };
         match home {
             Some(home) => home.welcome(returned),

@@ -61,7 +61,7 @@ use crate::job::{Control, JobSnapshot, Jobs};
 use crate::policy::{Backoff, Missed, Overlap, WithoutStore};
 use crate::schedule::{Schedule, Trigger, Zone, from_nanos};
 use crate::store::{Done, Store};
-use crate::sync::atomic::AtomicBool;
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Condvar, Mutex, OnceLock, RwLock};
 use awaited::{Awaited, ClockTest};
 use entry::Job;
@@ -142,6 +142,8 @@ pub(crate) struct Shared<C> {
     table: Mutex<Table<C>>,
     glance: Glance,
     polling: AtomicBool,
+    /// How often something was found to have happened to the clocks.
+    clock_changes: AtomicU64,
     /// With `table`: something was asked for from outside, or a poll ended.
     changed: Condvar,
     /// Whether there are observers.
@@ -360,6 +362,7 @@ impl<C: 'static> SchedulerBuilder<C> {
             glance: Glance::new(),
             table: Mutex::new(Table::new(watch, awaited, keeping)),
             polling: AtomicBool::new(false),
+            clock_changes: AtomicU64::new(0),
             changed: Condvar::new(),
             watched: AtomicBool::new(false),
             observers: RwLock::default(),
@@ -473,6 +476,7 @@ impl<C> Shared<C> {
         if changes == Changes::default() {
             return now;
         }
+        self.clock_changes.fetch_add(1, Ordering::AcqRel);
         let events: Vec<Event> = changes.each().map(Event::Clock).collect();
         self.tell(&events);
         if changes.stepped != 0 {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::away::{Away, Home, How, Returned};
+use super::away::{Away, Home, How, Returned, Seen};
 use super::ending::End;
 use super::entry::{Attempt, BlockedBy, Inline};
 use super::record::text_of;
@@ -556,6 +556,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             timeout,
             clock: shared.clock.clone(),
             handed: shared.clock.monotonic(),
+            seen: Seen { now: self.now, changes: shared.clock_changes.load(Ordering::Acquire) },
             serial,
             home: Some(Arc::downgrade(&home)),
         };
