@@ -50,16 +50,21 @@ where
 /// A run to be done on another thread. Dropped without having been run, it ends the run as
 /// [`RunEnd::Lost`](crate::RunEnd::Lost).
 #[must_use = "work that is dropped is a lost run: call `run`"]
-pub struct Work(Box<dyn FnOnce() + Send>);
+pub struct Work(Box<dyn Ready>);
+
+/// What there is to run, and its memory.
+pub(crate) trait Ready: Send {
+    fn run(self: Box<Self>);
+}
 
 impl Work {
-    pub(crate) fn new(work: impl FnOnce() + Send + 'static) -> Self {
+    pub(crate) fn new(work: impl Ready + 'static) -> Self {
         Work(Box::new(work))
     }
 
     /// Runs it, on the thread that calls this. A panic of the job goes no further.
     pub fn run(self) {
-        (self.0)();
+        self.0.run();
     }
 }
 

@@ -116,6 +116,8 @@ impl LateBy {
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     stop: AtomicBool,
+    /// The executor had no room: it never went out, and does not come back.
+    refused: AtomicBool,
     done: AtomicU64,
     of: AtomicU64,
     /// When it really began, for a run in the background: nanoseconds of the monotonic clock plus one, 0 before; and as
@@ -169,6 +171,15 @@ impl Signals {
     /// A turn of it goes out, and has not begun.
     pub(crate) fn goes_out(&self) {
         self.began.store(0, Ordering::Release);
+        self.refused.store(false, Ordering::Release);
+    }
+
+    pub(crate) fn refuse(&self) {
+        self.refused.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
     }
 
     pub(crate) fn begin(&self, monotonic: Duration, elapsed: Option<i64>) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::away::{Away, Home, How, Returned, Seen};
+use super::away::{Away, Home, How, Returned};
 use super::ending::End;
 use super::entry::{Attempt, BlockedBy, Inline};
 use super::record::text_of;
@@ -309,7 +309,6 @@ impl<'a, C: 'static> Poll<'a, C> {
         let shared = self.shared();
         let many = shared.table.lock().returned.len();
         for _ in 0..many {
-            self.tick.returned += 1;
             self.came_back();
             self.read = shared.clock.monotonic();
             // The others come at the next poll; here one job still starts.
@@ -323,7 +322,7 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn came_back(&mut self) {
         let now = self.now;
         let taken = self.shared().with(|table| {
-            let Returned { serial, how, waited, took, ended } = table.returned.pop_front()?;
+            let Returned { serial, how, waited, took, ended, .. } = table.returned.pop()?;
             let yields = matches!(how, How::Called(Ok((Outcome::Yield, _))));
             let errand = table.away.remove(&serial)?;
             let id = errand.id;
@@ -367,6 +366,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             Some((how, ended, errand, Some(attempt)))
         });
         let Some((how, ended, errand, attempt)) = taken else { return };
+        self.tick.returned += 1;
         let begun = errand.signals.began().is_some();
         drop_quietly(errand);
         let Some(mut attempt) = attempt else { return drop_quietly(how) };
@@ -549,22 +549,21 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn hand_over(&mut self, hand_over: HandOver) {
         let shared = self.shared();
         let HandOver { id, serial, launcher, view, value, timeout, merged, origin, before } = hand_over;
-        let home: Arc<dyn Home> = self.scheduler.0.clone();
         let away = Away {
             view: view.clone(),
             value,
             timeout,
-            clock: shared.clock.clone(),
             handed: shared.clock.monotonic(),
-            seen: Seen { now: self.now, changes: shared.clock_changes.load(Ordering::Acquire) },
+            seen: shared.way.seen(self.now),
             serial,
-            home: Some(Arc::downgrade(&home)),
+            way: Some(shared.way.clone()),
         };
         let now = self.now;
         let handed = caught(|| launcher(away));
         drop_quietly(launcher);
         match handed {
             Ok(Err(work)) => {
+                view.signals.refuse();
                 shared.with(|table| table.refused(id, serial, origin, before, now));
                 drop_quietly(work);
             }
