@@ -19,7 +19,7 @@ use crate::executor::{Executor, Ready, Work};
 use crate::run::{LateBy, RunView, TimeLimit};
 use crate::store::{Kept, StoreError};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// A run on its way out.
 pub(crate) struct Away {
@@ -76,6 +76,8 @@ pub(super) struct WayBack {
     /// How often something was found to have happened to the clocks.
     clock_changes: AtomicU64,
     inbox: Mutex<Inbox>,
+    /// How many are in it, for those who only ask for that.
+    waiting: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -86,7 +88,7 @@ struct Inbox {
 
 impl WayBack {
     pub(super) fn new(clock: Arc<dyn Clock>, home: Weak<dyn Home>) -> Self {
-        WayBack { clock, home, clock_changes: AtomicU64::new(0), inbox: Mutex::default() }
+        WayBack { clock, home, clock_changes: AtomicU64::new(0), inbox: Mutex::default(), waiting: AtomicUsize::new(0) }
     }
 
     pub(super) fn clocks_changed(&self) {
@@ -113,6 +115,7 @@ impl WayBack {
         let told = {
             let mut inbox = self.inbox.lock();
             inbox.returned.push_back(returned);
+            self.waiting.store(inbox.returned.len(), Ordering::Release);
             inbox.each_is_told || inbox.returned.len() == 1
         };
         if let Some(home) = told.then(|| self.home.upgrade()).flatten() {
@@ -140,7 +143,7 @@ impl Returns {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.first.len() + self.way.inbox.lock().returned.len()
+        self.first.len() + self.way.waiting.load(Ordering::Acquire)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -154,7 +157,9 @@ impl Returns {
 
     pub(super) fn pop(&mut self) -> Option<Returned> {
         if self.first.is_empty() {
-            std::mem::swap(&mut self.first, &mut self.way.inbox.lock().returned);
+            let mut inbox = self.way.inbox.lock();
+            std::mem::swap(&mut self.first, &mut inbox.returned);
+            self.way.waiting.store(0, Ordering::Release);
         }
         self.first.pop_front()
     }

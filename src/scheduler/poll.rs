@@ -310,11 +310,15 @@ impl<'a, C: 'static> Poll<'a, C> {
         let many = shared.table.lock().returned.len();
         for _ in 0..many {
             self.came_back();
+            let Some(end) = self.budget_ends else { continue };
             self.read = shared.clock.monotonic();
             // The others come at the next poll; here one job still starts.
-            if self.budget_ends.is_some_and(|end| self.read >= end) {
+            if self.read >= end {
                 return;
             }
+        }
+        if many > 0 && self.budget_ends.is_none() {
+            self.read = shared.clock.monotonic();
         }
     }
 
@@ -549,11 +553,12 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn hand_over(&mut self, hand_over: HandOver) {
         let shared = self.shared();
         let HandOver { id, serial, launcher, view, value, timeout, merged, origin, before } = hand_over;
+        self.catch_up();
         let away = Away {
             view: view.clone(),
             value,
             timeout,
-            handed: shared.clock.monotonic(),
+            handed: self.read,
             seen: shared.way.seen(self.now),
             serial,
             way: Some(shared.way.clone()),
