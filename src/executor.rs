@@ -2,6 +2,13 @@
 //!
 //! An executor never waits: what it has no room for it gives back, and the scheduler keeps it in its order until there is
 //! room. So the memory of a flood is that of the job table, and a job that is cancelled meanwhile is not run.
+//!
+//! A thread of the pool that has become idle gives way and looks again, a few times, before it sleeps: some microseconds. A
+//! short run takes less time than handing over the next one; without this the thread slept after each, and the host had a
+//! wake-up to pay for each (1,000 runs: 1.5 to 8 µs each, 1.05 µs with it). Pausing the processor instead of giving way was
+//! no better on two cores and worse on one. To look so in [`wait`](crate::Scheduler::wait) too pays only for a run that ends
+//! within microseconds (one at a time on two cores, 34 µs, most of them the wake-up of a core that had halted: 3 µs; on one
+//! core, 6 µs: 8 µs), and hosts rest to save power.
 
 use std::collections::VecDeque;
 use std::fmt;

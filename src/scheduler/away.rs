@@ -1,7 +1,15 @@
 //! Runs away from the polling thread: how they are set going, and how they come back.
 //!
 //! A run goes out as an [`Away`] and always comes back, once, as a [`Returned`]: also when its job panics, when the executor
-//! drops it, and when a runtime drops its future. What came back waits in the table for the next poll.
+//! drops it, and when a runtime drops its future. What came back waits for the next poll.
+//!
+//! While a host hands over many short runs, another thread is busy with the first of them, and each would wait for the other
+//! at whatever both touch. So a run that goes on touches little of the scheduler's ([`WayBack`]): it finds its instants as
+//! elapsed time by itself unless something happened to the clocks, goes into an inbox beside the table's lock, and takes that
+//! lock to tell the host only if the inbox was empty. Its memory goes back with it: freed on the other thread, its blocks
+//! were what both waited for most, in the allocator. 1,000 at once on two cores of their own, for each: 2 to 8 µs at first,
+//! 1.7 µs with instants of its own, 1.2 µs with the inbox, 1.1 µs with the memory that goes back; a job on the polling thread
+//! takes 0.35 µs.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -107,7 +115,7 @@ impl WayBack {
         quiet.or_else(|| Some(self.home.upgrade()?.elapsed())).unwrap_or(seen.now.elapsed)
     }
 
-    /// The host is told of the first; those that come before it has looked it sees with that one.
+    /// The host is told of the first; those that come before it has looked, it sees with that one.
     fn put(&self, returned: Returned) {
         if self.home.strong_count() == 0 {
             return drop_quietly(returned);
