@@ -27,7 +27,7 @@ use crate::executor::{Executor, Ready, Work};
 use crate::run::{LateBy, RunView, TimeLimit};
 use crate::store::{Kept, StoreError};
 use crate::sync::Mutex;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A run on its way out.
 pub(crate) struct Away {
@@ -64,8 +64,10 @@ pub(super) trait Home: Send + Sync {
 
 impl<C> Home for Shared<C> {
     fn welcome(&self) {
-        // With the lock, so that nobody has looked before and goes to rest after.
-        self.with(|table| table.news += 1);
+        self.with(|table| {
+            table.returned.announce();
+            table.news += u64::from(!table.returned.is_empty());
+        });
     }
 
     fn elapsed(&self) -> i64 {
@@ -84,8 +86,6 @@ pub(super) struct WayBack {
     /// How often something was found to have happened to the clocks.
     clock_changes: AtomicU64,
     inbox: Mutex<Inbox>,
-    /// How many are in it, for those who only ask for that.
-    waiting: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -96,7 +96,7 @@ struct Inbox {
 
 impl WayBack {
     pub(super) fn new(clock: Arc<dyn Clock>, home: Weak<dyn Home>) -> Self {
-        WayBack { clock, home, clock_changes: AtomicU64::new(0), inbox: Mutex::default(), waiting: AtomicUsize::new(0) }
+        WayBack { clock, home, clock_changes: AtomicU64::new(0), inbox: Mutex::default() }
     }
 
     pub(super) fn clocks_changed(&self) {
@@ -123,7 +123,6 @@ impl WayBack {
         let told = {
             let mut inbox = self.inbox.lock();
             inbox.returned.push_back(returned);
-            self.waiting.store(inbox.returned.len(), Ordering::Release);
             inbox.each_is_told || inbox.returned.len() == 1
         };
         if let Some(home) = told.then(|| self.home.upgrade()).flatten() {
@@ -140,22 +139,32 @@ impl Drop for WayBack {
 }
 
 /// The runs that came back and have not been taken in, in the order in which they did.
+///
+/// What is in the inbox is there for the host once that was announced, with the table's lock: all that it knows of what is
+/// to be done is of one moment then.
 pub(super) struct Returns {
     way: Arc<WayBack>,
+    announced: bool,
+    /// Those that were in the inbox before.
     first: VecDeque<Returned>,
 }
 
 impl Returns {
     pub(super) fn by(way: Arc<WayBack>) -> Self {
-        Returns { way, first: VecDeque::new() }
+        Returns { way, announced: false, first: VecDeque::new() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.first.len() + self.way.waiting.load(Ordering::Acquire)
+        self.first.len() + if self.announced { self.way.inbox.lock().returned.len() } else { 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.first.is_empty() && !self.announced
+    }
+
+    /// Something was put into the inbox. It may have been taken out since.
+    fn announce(&mut self) {
+        self.announced = !self.way.inbox.lock().returned.is_empty();
     }
 
     pub(super) fn holds(&self, serial: u64) -> bool {
@@ -165,9 +174,8 @@ impl Returns {
 
     pub(super) fn pop(&mut self) -> Option<Returned> {
         if self.first.is_empty() {
-            let mut inbox = self.way.inbox.lock();
-            std::mem::swap(&mut self.first, &mut inbox.returned);
-            self.way.waiting.store(0, Ordering::Release);
+            std::mem::swap(&mut self.first, &mut self.way.inbox.lock().returned);
+            self.announced = false;
         }
         self.first.pop_front()
     }
