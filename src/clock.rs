@@ -199,6 +199,13 @@ impl Now {
     pub(crate) fn ahead(&self) -> i64 {
         self.wall.saturating_sub(self.elapsed)
     }
+
+    /// A later instant as elapsed time, by what the clocks show there; `None` if something happened to them since.
+    pub(crate) fn later(&self, monotonic: Duration, wall: i64) -> Option<i64> {
+        let passed = length(monotonic).checked_sub(self.monotonic).filter(|passed| *passed >= 0)?;
+        let jump = wall.min(END).saturating_sub(self.wall).saturating_sub(passed);
+        (!is_jump(jump, passed)).then(|| self.elapsed.saturating_add(passed).min(END))
+    }
 }
 
 /// Whether the wall clock parted from the monotonic one by more than slewing does: a clock that is slewed gains or loses up to a

@@ -2,6 +2,13 @@
 //!
 //! An executor never waits: what it has no room for it gives back, and the scheduler keeps it in its order until there is
 //! room. So the memory of a flood is that of the job table, and a job that is cancelled meanwhile is not run.
+//!
+//! A thread of the pool that has become idle gives way and looks again, a few times, before it sleeps: some microseconds. A
+//! short run takes less time than handing over the next one; without this the thread slept after each, and the host had a
+//! wake-up to pay for each (1,000 runs: 1.5 to 8 µs each, 1.05 µs with it). Pausing the processor instead of giving way was
+//! no better on two cores and worse on one. To look so in [`wait`](crate::Scheduler::wait) too pays only for a run that ends
+//! within microseconds (one at a time on two cores, 34 µs, most of them the wake-up of a core that had halted: 3 µs; on one
+//! core, 6 µs: 8 µs), and hosts rest to save power.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,6 +16,9 @@ use std::sync::Arc;
 
 use crate::caught::caught;
 use crate::sync::{Condvar, Mutex, thread};
+
+/// So often a thread that has become idle gives way and looks again, before it goes to sleep.
+const LOOKS: u32 = if cfg!(punctual_model) { 1 } else { 8 };
 
 /// Runs background work somewhere else than on the polling thread.
 ///
@@ -47,16 +57,21 @@ where
 /// A run to be done on another thread. Dropped without having been run, it ends the run as
 /// [`RunEnd::Lost`](crate::RunEnd::Lost).
 #[must_use = "work that is dropped is a lost run: call `run`"]
-pub struct Work(Box<dyn FnOnce() + Send>);
+pub struct Work(Box<dyn Ready>);
+
+/// What there is to run, and its memory.
+pub(crate) trait Ready: Send {
+    fn run(self: Box<Self>);
+}
 
 impl Work {
-    pub(crate) fn new(work: impl FnOnce() + Send + 'static) -> Self {
+    pub(crate) fn new(work: impl Ready + 'static) -> Self {
         Work(Box::new(work))
     }
 
     /// Runs it, on the thread that calls this. A panic of the job goes no further.
     pub fn run(self) {
-        (self.0)();
+        self.0.run();
     }
 }
 
@@ -94,6 +109,8 @@ struct State {
     queue: VecDeque<Work>,
     started: usize,
     idle: usize,
+    /// Those of the idle that are awake, and will look at the queue again.
+    looking: usize,
     closed: bool,
 }
 
@@ -156,7 +173,9 @@ impl Executor for Pool {
             return Err(work);
         }
         state.queue.push_back(work);
-        self.inner.changed.notify_one();
+        if state.queue.len() > state.looking {
+            self.inner.changed.notify_one();
+        }
         Ok(())
     }
 }
@@ -166,18 +185,26 @@ impl Inner {
     /// waiting.
     fn work(&self) {
         let mut state = self.state.lock();
-        state.idle -= 1;
+        let mut looks = 0;
         loop {
             if let Some(work) = state.queue.pop_front() {
+                state.idle -= 1;
                 drop(state);
                 let _ = caught(|| work.run());
+                looks = 0;
                 state = self.state.lock();
+                state.idle += 1;
             } else if state.closed {
                 return;
+            } else if looks < LOOKS {
+                looks += 1;
+                state.looking += 1;
+                drop(state);
+                thread::yield_now();
+                state = self.state.lock();
+                state.looking -= 1;
             } else {
-                state.idle += 1;
                 self.changed.wait(&mut state);
-                state.idle -= 1;
             }
         }
     }

@@ -116,6 +116,8 @@ impl LateBy {
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     stop: AtomicBool,
+    /// The executor had no room: it never went out, and does not come back.
+    refused: AtomicBool,
     done: AtomicU64,
     of: AtomicU64,
     /// When it really began, for a run in the background: nanoseconds of the monotonic clock plus one, 0 before; and as
@@ -174,10 +176,19 @@ impl Signals {
     /// A turn of it goes out, and has not begun.
     pub(crate) fn goes_out(&self) {
         self.began.store(0, Ordering::Release);
+        self.refused.store(false, Ordering::Release);
     }
 
-    pub(crate) fn begin(&self, monotonic: Duration, elapsed: i64) {
-        self.began_elapsed.store(elapsed, Ordering::Relaxed);
+    pub(crate) fn refuse(&self) {
+        self.refused.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn begin(&self, monotonic: Duration, elapsed: Option<i64>) {
+        self.began_elapsed.store(elapsed.unwrap_or(i64::MIN), Ordering::Relaxed);
         self.began.store(crate::schedule::length(monotonic).unsigned_abs().saturating_add(1), Ordering::Release);
     }
 
@@ -186,9 +197,9 @@ impl Signals {
         self.began.load(Ordering::Acquire).checked_sub(1).map(Duration::from_nanos)
     }
 
-    /// The same as elapsed time, so with what the machine has slept.
+    /// The same as elapsed time, so with what the machine has slept, for a run that has a time limit.
     pub(crate) fn began_elapsed(&self) -> Option<i64> {
-        self.began().map(|_| self.began_elapsed.load(Ordering::Relaxed))
+        self.began().map(|_| self.began_elapsed.load(Ordering::Relaxed)).filter(|began| *began != i64::MIN)
     }
 }
 

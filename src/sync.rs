@@ -33,7 +33,7 @@ mod model {
     pub(crate) use shuttle::sync::atomic;
 
     pub(crate) mod thread {
-        pub(crate) use shuttle::thread::{Builder, JoinHandle, ThreadId, current};
+        pub(crate) use shuttle::thread::{Builder, JoinHandle, ThreadId, current, yield_now};
         pub(crate) use std::thread::available_parallelism;
     }
 

@@ -44,6 +44,37 @@ fn results_come_back_at_the_next_poll_and_are_followed_on_its_thread() {
     assert_eq!(found.last_value().as_deref(), Some(&42));
 }
 
+/// Also if what happened to the clocks looks as if nothing had: they went ahead while the machine slept, and were set back.
+#[test]
+fn a_run_ends_when_it_does_whatever_happens_to_the_clocks_meanwhile() {
+    let world = World::new();
+    let pause = world.scheduler.every(10).minutes().after_completion().overlap(Overlap::Skip);
+    pause.background().do_(|| ()).unwrap();
+    let happens: [&dyn Fn(); 4] = [
+        &|| world.clock.advance(MINUTE),
+        &|| world.clock.suspend(HOUR),
+        &|| world.clock.step(chrono::TimeDelta::hours(-1)),
+        &|| {
+            world.clock.suspend(HOUR);
+            let _ = world.scheduler.run_pending();
+            world.clock.step(chrono::TimeDelta::hours(-1));
+        },
+    ];
+    for happens in happens {
+        world.clock.advance(10 * MINUTE);
+        assert_eq!(world.scheduler.run_pending().handed(), 1);
+        happens();
+        world.held.run();
+        world.clock.advance(MINUTE);
+        assert_eq!(world.scheduler.run_pending().returned(), 1);
+        assert_eq!(world.scheduler.idle(), Some(9 * MINUTE));
+        world.clock.advance(9 * MINUTE);
+        assert_eq!(world.scheduler.run_pending().handed(), 1);
+        world.held.run();
+        assert_eq!(world.scheduler.run_pending().returned(), 1);
+    }
+}
+
 #[test]
 fn an_occurrence_that_comes_while_a_run_goes_on_is_dealt_with_as_the_job_says() {
     // For each policy: how many are handed over at 11:00, 12:00 and 13:00 while none comes back, how many wait and were

@@ -362,6 +362,32 @@ models! {
         assert_eq!((scheduler.shutdown(FOR_EVER).len(), other.join().unwrap()), (0, 0));
     }
 
+    /// A host is told of the first that comes back, and sees those with it that come before it looks.
+    all_that_come_back_are_taken_in {
+        let (_, scheduler) = world(2);
+        for _ in 0..3 {
+            scheduler.reboot().background().do_(|| ()).unwrap();
+        }
+        let mut returned = 0;
+        while returned < 3 {
+            returned += scheduler.run_pending().returned();
+            if returned < 3 {
+                scheduler.wait(FOR_EVER);
+            }
+        }
+        assert!(scheduler.is_empty());
+    }
+
+    /// Whoever shuts down is told of the last that comes back.
+    shutdown_waits_for_all_that_go_on {
+        let (_, scheduler) = world(2);
+        for _ in 0..3 {
+            scheduler.reboot().background().do_(thread::yield_now).unwrap();
+        }
+        assert_eq!(scheduler.run_pending().handed(), 3);
+        assert!(scheduler.shutdown(FOR_EVER).is_empty());
+    }
+
     /// What has not ended when the patience is over is named, and ends later.
     shutdown_names_what_goes_on {
         let (_, scheduler) = world(1);

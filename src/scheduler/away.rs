@@ -1,8 +1,17 @@
 //! Runs away from the polling thread: how they are set going, and how they come back.
 //!
 //! A run goes out as an [`Away`] and always comes back, once, as a [`Returned`]: also when its job panics, when the executor
-//! drops it, and when a runtime drops its future. What came back waits in the table for the next poll.
+//! drops it, and when a runtime drops its future. What came back waits for the next poll.
+//!
+//! While a host hands over many short runs, another thread is busy with the first of them, and each would wait for the other
+//! at whatever both touch. So a run that goes on touches little of the scheduler's ([`WayBack`]): it finds its instants as
+//! elapsed time by itself unless something happened to the clocks, goes into an inbox beside the table's lock, and takes that
+//! lock to tell the host only if the inbox was empty. Its memory goes back with it: freed on the other thread, its blocks
+//! were what both waited for most, in the allocator. 1,000 at once on two cores of their own, for each: 2 to 8 µs at first,
+//! 1.7 µs with instants of its own, 1.2 µs with the inbox, 1.1 µs with the memory that goes back; a job on the polling thread
+//! takes 0.35 µs.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -13,21 +22,31 @@ use super::Shared;
 use super::run::Called;
 use super::value::Value;
 use crate::caught::{caught, drop_quietly};
-use crate::clock::Clock;
-use crate::executor::{Executor, Work};
+use crate::clock::{Clock, Now};
+use crate::executor::{Executor, Ready, Work};
 use crate::run::{LateBy, RunView, TimeLimit};
 use crate::store::{Kept, StoreError};
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// A run on its way out.
 pub(crate) struct Away {
     pub(super) view: RunView,
     pub(super) value: Option<Value>,
     pub(super) timeout: Option<Duration>,
-    pub(super) clock: Arc<dyn Clock>,
     /// When it was handed over, by the monotonic clock.
     pub(super) handed: Duration,
+    pub(super) seen: Seen,
     pub(super) serial: u64,
-    pub(super) home: Option<Weak<dyn Home>>,
+    /// Until it has come back.
+    pub(super) way: Option<Arc<WayBack>>,
+}
+
+/// The clocks as the poll saw them that handed a run over, and how often something had happened to them by then.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
+    pub(super) now: Now,
+    pub(super) changes: u64,
 }
 
 /// How a job in the background is set going. What finds no room comes back.
@@ -35,25 +54,20 @@ pub(super) type Launcher = Arc<dyn Fn(Away) -> Result<(), Work> + Send + Sync>;
 
 /// Where runs come back to.
 pub(super) trait Home: Send + Sync {
-    fn welcome(&self, returned: Returned);
-    /// The instant as elapsed time: on another thread than the one that polls the machine may have slept since the last poll.
+    /// Something has come back.
+    fn welcome(&self);
+    /// Now as elapsed time.
     fn elapsed(&self) -> i64;
     /// The store has answered a write.
     fn written(&self, answer: Result<Vec<Kept>, StoreError>);
 }
 
 impl<C> Home for Shared<C> {
-    fn welcome(&self, returned: Returned) {
-        let unwanted = self.with(|table| {
-            // One that was refused never went out.
-            if !table.away.contains_key(&returned.serial) {
-                return Some(returned);
-            }
-            table.returned.push_back(returned);
-            table.news += 1;
-            None
+    fn welcome(&self) {
+        self.with(|table| {
+            table.returned.announce();
+            table.news += u64::from(!table.returned.is_empty());
         });
-        drop_quietly(unwanted);
     }
 
     fn elapsed(&self) -> i64 {
@@ -62,6 +76,113 @@ impl<C> Home for Shared<C> {
 
     fn written(&self, answer: Result<Vec<Kept>, StoreError>) {
         self.with(|table| table.written(answer));
+    }
+}
+
+/// What runs have of their scheduler while they are away. They do not keep it alive.
+pub(super) struct WayBack {
+    clock: Arc<dyn Clock>,
+    home: Weak<dyn Home>,
+    /// How often something was found to have happened to the clocks.
+    clock_changes: AtomicU64,
+    inbox: Mutex<Inbox>,
+}
+
+#[derive(Default)]
+struct Inbox {
+    returned: VecDeque<Returned>,
+    each_is_told: bool,
+}
+
+impl WayBack {
+    pub(super) fn new(clock: Arc<dyn Clock>, home: Weak<dyn Home>) -> Self {
+        WayBack { clock, home, clock_changes: AtomicU64::new(0), inbox: Mutex::default() }
+    }
+
+    pub(super) fn clocks_changed(&self) {
+        self.clock_changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn seen(&self, now: Now) -> Seen {
+        Seen { now, changes: self.clock_changes.load(Ordering::Acquire) }
+    }
+
+    /// Now as elapsed time, by the monotonic clock: since a poll the machine may have slept. That is found out with the lock
+    /// only if something has happened to the clocks.
+    fn elapsed(&self, seen: Seen, monotonic: Duration) -> i64 {
+        let quiet = seen.now.later(monotonic, self.clock.wall_nanos());
+        let quiet = quiet.filter(|_| self.clock_changes.load(Ordering::Acquire) == seen.changes);
+        quiet.or_else(|| Some(self.home.upgrade()?.elapsed())).unwrap_or(seen.now.elapsed)
+    }
+
+    /// The host is told of the first; those that come before it has looked, it sees with that one.
+    fn put(&self, returned: Returned) {
+        if self.home.strong_count() == 0 {
+            return drop_quietly(returned);
+        }
+        let told = {
+            let mut inbox = self.inbox.lock();
+            inbox.returned.push_back(returned);
+            inbox.each_is_told || inbox.returned.len() == 1
+        };
+        if let Some(home) = told.then(|| self.home.upgrade()).flatten() {
+            home.welcome();
+        }
+    }
+}
+
+impl Drop for WayBack {
+    fn drop(&mut self) {
+        // What came just as the scheduler went.
+        std::mem::take(&mut self.inbox.get_mut().returned).into_iter().for_each(drop_quietly);
+    }
+}
+
+/// The runs that came back and have not been taken in, in the order in which they did.
+///
+/// What is in the inbox is there for the host once that was announced, with the table's lock: all that it knows of what is
+/// to be done is of one moment then.
+pub(super) struct Returns {
+    way: Arc<WayBack>,
+    announced: bool,
+    /// Those that were in the inbox before.
+    first: VecDeque<Returned>,
+}
+
+impl Returns {
+    pub(super) fn by(way: Arc<WayBack>) -> Self {
+        Returns { way, announced: false, first: VecDeque::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.first.len() + if self.announced { self.way.inbox.lock().returned.len() } else { 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.first.is_empty() && !self.announced
+    }
+
+    /// Something was put into the inbox. It may have been taken out since.
+    fn announce(&mut self) {
+        self.announced = !self.way.inbox.lock().returned.is_empty();
+    }
+
+    pub(super) fn holds(&self, serial: u64) -> bool {
+        let is_it = |returned: &Returned| returned.serial == serial;
+        self.first.iter().any(is_it) || self.way.inbox.lock().returned.iter().any(is_it)
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Returned> {
+        if self.first.is_empty() {
+            std::mem::swap(&mut self.first, &mut self.way.inbox.lock().returned);
+            self.announced = false;
+        }
+        self.first.pop_front()
+    }
+
+    /// From now on the host is told of each: it waits for all of them.
+    pub(super) fn tell_of_each(&self) {
+        self.way.inbox.lock().each_is_told = true;
     }
 }
 
@@ -74,6 +195,8 @@ pub(super) struct Returned {
     pub(super) took: Duration,
     /// When it ended, in elapsed time.
     pub(super) ended: i64,
+    /// What it travelled in, which holds nothing of the user's any more. The thread that allocated it frees it.
+    memory: Option<Box<dyn Send>>,
 }
 
 pub(super) enum How {
@@ -87,33 +210,39 @@ pub(super) enum How {
 
 impl Away {
     /// It really begins.
-    fn begin(&mut self) -> Duration {
-        let home = self.home.as_ref().and_then(Weak::upgrade);
-        let now = self.clock.monotonic();
-        self.view.signals.begin(now, home.map_or(0, |home| home.elapsed()));
+    fn begin(&mut self) {
+        let Some(way) = &self.way else { return };
+        let now = way.clock.monotonic();
+        // As elapsed time it is asked for by a time limit only.
+        self.view.signals.begin(now, self.timeout.map(|_| way.elapsed(self.seen, now)));
         let waited = now.saturating_sub(self.handed);
         if waited > self.view.facts.late {
             self.view.facts.late_by = LateBy::Pool;
         }
         self.view.facts.late = self.view.facts.late.saturating_add(waited);
-        self.view.limit = self.timeout.map(|limit| TimeLimit { clock: self.clock.clone(), ends: now.saturating_add(limit) });
-        now
+        self.view.limit = self.timeout.map(|limit| TimeLimit { clock: way.clock.clone(), ends: now.saturating_add(limit) });
     }
 
     fn come_back(&mut self, how: How) {
-        let Some(home) = self.home.take() else { return };
+        if let Some((way, returned)) = self.returns(how) {
+            way.put(returned);
+        }
+    }
+
+    /// What there is to bring back, once.
+    fn returns(&mut self, how: How) -> Option<(Arc<WayBack>, Returned)> {
+        let way = self.way.take()?;
         drop_quietly((self.value.take(), self.view.signals.take_waker()));
-        let home = home.upgrade();
-        let ended = self.clock.monotonic();
+        if self.view.signals.is_refused() {
+            drop_quietly(how);
+            return None;
+        }
+        let ended = way.clock.monotonic();
         let began = self.view.signals.began();
         let waited = began.map_or(Duration::ZERO, |began| began.saturating_sub(self.handed));
         let took = began.map_or(Duration::ZERO, |began| ended.saturating_sub(began));
-        let ended = home.as_ref().map_or(0, |home| home.elapsed());
-        let returned = Returned { serial: self.serial, how, waited, took, ended };
-        match home {
-            Some(home) => home.welcome(returned),
-            None => drop_quietly(returned),
-        }
+        let ended = way.elapsed(self.seen, ended);
+        Some((way, Returned { serial: self.serial, how, waited, took, ended, memory: None }))
     }
 }
 
@@ -125,26 +254,43 @@ impl Drop for Away {
 }
 
 /// A job on an executor.
-pub(super) fn on_executor(
-    executor: Arc<dyn Executor>,
-    job: impl Fn(&RunView, Option<Value>) -> Called + Send + Sync + 'static,
-) -> Launcher {
+pub(super) fn on_executor<F>(executor: Arc<dyn Executor>, job: F) -> Launcher
+where
+    F: Fn(&RunView, Option<Value>) -> Called + Send + Sync + 'static,
+{
     let job = Arc::new(job);
-    Arc::new(move |mut away: Away| {
-        let job = job.clone();
-        executor.execute(Work::new(move || {
-            if away.view.signals.is_stopped() {
-                return away.come_back(How::Stopped);
+    Arc::new(move |away| executor.execute(Work::new(Trip { away, job: Some(job.clone()) })))
+}
+
+/// A run on an executor.
+struct Trip<F> {
+    away: Away,
+    job: Option<Arc<F>>,
+}
+
+impl<F> Ready for Trip<F>
+where
+    F: Fn(&RunView, Option<Value>) -> Called + Send + Sync + 'static,
+{
+    fn run(mut self: Box<Self>) {
+        let how = match self.job.take() {
+            Some(job) if !self.away.view.signals.is_stopped() => {
+                self.away.begin();
+                let value = self.away.value.take();
+                let called = caught(|| job(&self.away.view, value));
+                drop_quietly(job);
+                called.map_or_else(How::Panicked, How::Called)
             }
-            away.begin();
-            let value = away.value.take();
-            let how = match caught(|| job(&away.view, value)) {
-                Ok(called) => How::Called(called),
-                Err(said) => How::Panicked(said),
-            };
-            away.come_back(how);
-        }))
-    })
+            job => {
+                drop_quietly(job);
+                How::Stopped
+            }
+        };
+        if let Some((way, mut returned)) = self.away.returns(how) {
+            returned.memory = Some(self);
+            way.put(returned);
+        }
+    }
 }
 
 type Making = dyn Fn(RunView, Option<Value>) -> Pin<Box<dyn Future<Output = Called> + Send>> + Send + Sync;
@@ -172,7 +318,7 @@ impl Future for JobFuture {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        if this.away.home.is_none() {
+        if this.away.way.is_none() {
             return Poll::Ready(());
         }
         // First the waker, then the look, or a stop in between would be slept through.

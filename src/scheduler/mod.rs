@@ -66,6 +66,7 @@ use crate::store::{Done, Store};
 use crate::sync::atomic::AtomicBool;
 use crate::sync::{Condvar, Mutex, OnceLock, RwLock};
 use awaited::{Awaited, ClockTest};
+use away::{Returns, WayBack};
 use entry::Job;
 use glance::Glance;
 use keep::Keeping;
@@ -143,6 +144,8 @@ pub(crate) struct Shared<C> {
     is_shared: bool,
     table: Mutex<Table<C>>,
     glance: Glance,
+    /// What runs in the background have of it.
+    way: Arc<WayBack>,
     polling: AtomicBool,
     /// With `table`: something was asked for from outside, or a poll ended.
     changed: Condvar,
@@ -353,28 +356,32 @@ impl<C: 'static> SchedulerBuilder<C> {
         let awaited = self.is_clock_right.as_ref().map(|_| Awaited::since(watch.last()));
         let keeping =
             self.store.as_ref().map(|_| Box::new(Keeping::new(lease::node(watch.last().wall), self.without_store, lease)));
-        Scheduler(Arc::new(Shared {
-            clock,
-            zone: Arc::new(self.zone),
-            missed: self.missed,
-            grace: self.grace,
-            budget: self.budget,
-            defaults: self.defaults,
-            host_late: self.host_late,
-            seed: self.seed,
-            is_clock_right: self.is_clock_right,
-            store: self.store,
-            is_shared: lease.is_some(),
-            glance: Glance::new(),
-            table: Mutex::new(Table::new(watch, awaited, keeping)),
-            polling: AtomicBool::new(false),
-            changed: Condvar::new(),
-            watched: AtomicBool::new(false),
-            observers: RwLock::default(),
-            subscriptions: RwLock::default(),
-            callbacks: RwLock::default(),
-            executor: self.executor.map(OnceLock::from).unwrap_or_default(),
-            alarm: OnceLock::new(),
+        Scheduler(Arc::new_cyclic(|home: &Weak<Shared<C>>| {
+            let way = Arc::new(WayBack::new(clock.clone(), home.clone()));
+            Shared {
+                clock,
+                zone: Arc::new(self.zone),
+                missed: self.missed,
+                grace: self.grace,
+                budget: self.budget,
+                defaults: self.defaults,
+                host_late: self.host_late,
+                seed: self.seed,
+                is_clock_right: self.is_clock_right,
+                store: self.store,
+                is_shared: lease.is_some(),
+                glance: Glance::new(),
+                table: Mutex::new(Table::new(watch, awaited, keeping, Returns::by(way.clone()))),
+                way,
+                polling: AtomicBool::new(false),
+                changed: Condvar::new(),
+                watched: AtomicBool::new(false),
+                observers: RwLock::default(),
+                subscriptions: RwLock::default(),
+                callbacks: RwLock::default(),
+                executor: self.executor.map(OnceLock::from).unwrap_or_default(),
+                alarm: OnceLock::new(),
+            }
         }))
     }
 }
@@ -490,6 +497,7 @@ impl<C> Shared<C> {
         if changes == Changes::default() {
             return now;
         }
+        self.way.clocks_changed();
         let events: Vec<Event> = changes.each().map(Event::Clock).collect();
         self.tell(&events);
         if changes.stepped != 0 {
@@ -697,7 +705,7 @@ impl<C> Drop for Shared<C> {
             job.epitaph.write(std::mem::take(&mut job.history));
             drop_quietly(job);
         }
-        std::mem::take(&mut table.returned).into_iter().for_each(drop_quietly);
+        std::iter::from_fn(|| table.returned.pop()).for_each(drop_quietly);
         self.end_subscriptions();
     }
 }

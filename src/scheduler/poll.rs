@@ -312,13 +312,16 @@ impl<'a, C: 'static> Poll<'a, C> {
         let shared = self.shared();
         let many = shared.table.lock().returned.len();
         for _ in 0..many {
-            self.tick.returned += 1;
             self.came_back();
+            let Some(end) = self.budget_ends else { continue };
             self.read = shared.clock.monotonic();
             // The others come at the next poll; here one job still starts.
-            if self.budget_ends.is_some_and(|end| self.read >= end) {
+            if self.read >= end {
                 return;
             }
+        }
+        if many > 0 && self.budget_ends.is_none() {
+            self.read = shared.clock.monotonic();
         }
     }
 
@@ -326,7 +329,7 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn came_back(&mut self) {
         let now = self.now;
         let taken = self.shared().with(|table| {
-            let Returned { serial, how, waited, took, ended } = table.returned.pop_front()?;
+            let Returned { serial, how, waited, took, ended, .. } = table.returned.pop()?;
             let yields = matches!(how, How::Called(Ok((Outcome::Yield, _))));
             let errand = table.away.remove(&serial)?;
             let id = errand.id;
@@ -370,6 +373,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             Some((how, ended, errand, Some(attempt)))
         });
         let Some((how, ended, errand, attempt)) = taken else { return };
+        self.tick.returned += 1;
         let begun = errand.signals.began().is_some();
         drop_quietly(errand);
         let Some(mut attempt) = attempt else { return drop_quietly(how) };
@@ -563,21 +567,22 @@ impl<'a, C: 'static> Poll<'a, C> {
     fn hand_over(&mut self, hand_over: HandOver) {
         let shared = self.shared();
         let HandOver { id, serial, launcher, view, value, timeout, merged, origin, before } = hand_over;
-        let home: Arc<dyn Home> = self.scheduler.0.clone();
+        self.catch_up();
         let away = Away {
             view: view.clone(),
             value,
             timeout,
-            clock: shared.clock.clone(),
-            handed: shared.clock.monotonic(),
+            handed: self.read,
+            seen: shared.way.seen(self.now),
             serial,
-            home: Some(Arc::downgrade(&home)),
+            way: Some(shared.way.clone()),
         };
         let now = self.now;
         let handed = caught(|| launcher(away));
         drop_quietly(launcher);
         match handed {
             Ok(Err(work)) => {
+                view.signals.refuse();
                 shared.with(|table| table.refused(id, serial, origin, before, now));
                 drop_quietly(work);
             }

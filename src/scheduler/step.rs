@@ -232,7 +232,7 @@ impl<C> Table<C> {
                 self.requeue(id);
                 return None;
             }
-            if self.returned.iter().any(|returned| returned.serial == serial) {
+            if self.returned.holds(serial) {
                 // It has ended since the poll began.
                 let ends = self.get_mut(id)?.besides.live[place].attempt.ends.take();
                 if let Some(errand) = self.away.get_mut(&serial) {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::awaited::Awaited;
-use super::away::Returned;
+use super::away::Returns;
 use super::entry::{Attempt, Besides, Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
 use super::keep::Keeping;
 use super::limits::{Allows, LimitId, Limits, ROOM};
@@ -46,7 +46,7 @@ pub(super) struct Table<C> {
     pub(super) keeping: Option<Box<Keeping>>,
     /// Runs in the background that have not returned, by their serial, and those that have.
     pub(super) away: HashMap<u64, Errand>,
-    pub(super) returned: VecDeque<Returned>,
+    pub(super) returned: Returns,
     /// Until when jobs were due, by the wall clock, that the last poll put off.
     pub(super) put_off: Option<i64>,
     /// When it began, in elapsed time.
@@ -176,7 +176,7 @@ impl<C> After<C> {
 }
 
 impl<C> Table<C> {
-    pub(super) fn new(watch: Watch, awaited: Option<Awaited>, keeping: Option<Box<Keeping>>) -> Self {
+    pub(super) fn new(watch: Watch, awaited: Option<Awaited>, keeping: Option<Box<Keeping>>, returned: Returns) -> Self {
         let began = watch.last().elapsed;
         Table {
             jobs: Slots::new(),
@@ -187,7 +187,7 @@ impl<C> Table<C> {
             limits: Limits::default(),
             keeping,
             away: HashMap::new(),
-            returned: VecDeque::new(),
+            returned,
             put_off: None,
             began,
             polled: began,
@@ -367,8 +367,7 @@ impl<C> Table<C> {
     /// The jobs of which a run has not ended: that goes on, has more to do at a later poll, or was given up and goes on all the
     /// same.
     pub(super) fn unended(&self, now: Now) -> Vec<JobSnapshot> {
-        let back = |serial: &u64| self.returned.iter().any(|returned| returned.serial == *serial);
-        let out = self.away.iter().filter(|(serial, _)| !back(serial)).map(|(_, errand)| errand);
+        let out = self.away.iter().filter(|(serial, _)| !self.returned.holds(**serial)).map(|(_, errand)| errand);
         let mut ids: Vec<JobId> = self.all().filter(|job| job.is_running()).map(|job| job.id).collect();
         let mut gone: Vec<JobSnapshot> = Vec::new();
         for errand in out {

@@ -148,6 +148,7 @@ impl<C: 'static> Scheduler<C> {
     fn close(&self) {
         self.0.with(|table| {
             table.close();
+            table.returned.tell_of_each();
             table.news += 1;
         });
     }

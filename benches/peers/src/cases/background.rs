@@ -11,6 +11,7 @@ use crate::measure::{Case, Contender, Goal, Sample, expect, nanos};
 type Work = Box<dyn FnOnce() -> u64 + Send>;
 
 const CHANNEL: &str = "channels there and back";
+const INLINE: &str = "on the polling thread";
 
 pub(super) fn cases() -> Vec<Case> {
     let user = "a data collector, whose fetches are slow and whose loop is not";
@@ -24,12 +25,14 @@ pub(super) fn cases() -> Vec<Case> {
 /// So many jobs at once, and that so many times for one figure.
 fn contenders(at_once: usize, times: usize) -> Vec<Contender> {
     let (worker, runtime, rayon) = (Worker::new(), tokio_runtime(), rayon_pool());
-    let mut host = Host::new(at_once);
+    let (mut host, mut inline) = (Host::new(at_once), Host::inline(at_once));
     vec![
         Contender::floor(CHANNEL, averaged(at_once, times, move || worker.round(at_once))),
         Contender::peer("tokio spawn", averaged(at_once, times, move || tokio_round(&runtime, at_once))),
         Contender::peer("rayon spawn", averaged(at_once, times, move || rayon_round(&rayon, at_once))),
         Contender::punctual(averaged(at_once, times, move || host.round())),
+        // The same jobs, without another thread: what there is to do for any run, besides handing it over.
+        Contender::own(INLINE, averaged(at_once, times, move || inline.round())),
     ]
 }
 
@@ -112,7 +115,7 @@ fn rayon_round(pool: &rayon::ThreadPool, at_once: usize) -> (f64, u64) {
     (took, results)
 }
 
-/// punctual, with one thread in its pool, as the others have.
+/// punctual, with one thread in its pool, as the others have, or with none.
 struct Host {
     scheduler: Scheduler,
     jobs: Vec<JobHandle<u64>>,
@@ -127,6 +130,13 @@ impl Host {
         Host { scheduler, jobs }
     }
 
+    fn inline(jobs: usize) -> Host {
+        let scheduler = Scheduler::new();
+        let register = |_| scheduler.every(24).hours().do_(|| Ok::<u64, BoxError>(work())).expect("it registers");
+        let jobs = (0..jobs).map(register).collect();
+        Host { scheduler, jobs }
+    }
+
     /// All come due, untimed; then they are handed over, and their results taken in.
     fn round(&mut self) -> (f64, u64) {
         self.jobs.iter().for_each(|job| assert!(job.run_now(), "it is there"));
@@ -134,7 +144,7 @@ impl Host {
         let took = nanos(|| {
             loop {
                 let tick = self.scheduler.run_pending();
-                results += tick.returned() - tick.failed();
+                results += tick.ran() + tick.returned() - tick.failed();
                 if results >= self.jobs.len() {
                     break;
                 }
