@@ -892,7 +892,8 @@ mod tests {
 
     #[test]
     fn dates_are_what_a_walk_through_the_days_finds() {
-        let rows: [(&str, fn(NaiveDate) -> bool); 35] = [
+        type Rule = fn(NaiveDate) -> bool;
+        let rows: [(&str, Rule); 35] = [
             ("cron 0 0 * * *", |_| true),
             ("cron 0 0 31 * *", |date| date.day() == 31),
             ("cron 0 0 10,20-22 2,3,11 *", |date| [10, 20, 21, 22].contains(&date.day()) && [2, 3, 11].contains(&date.month())),

@@ -398,6 +398,9 @@ mod tests {
     const DAY: i64 = 1440;
     const HOUR: i64 = 60;
 
+    const GAPS: [(&str, OnGap); 3] = [("next", OnGap::Next), ("shift", OnGap::Shift), ("skip", OnGap::Skip)];
+    const FOLDS: [(&str, OnFold); 3] = [("first", OnFold::First), ("second", OnFold::Second), ("both", OnFold::Both)];
+
     fn minute_of(text: &str) -> i64 {
         format!("{text}:00Z").parse::<DateTime<Utc>>().unwrap().timestamp() / 60
     }
@@ -469,7 +472,8 @@ mod tests {
             ("Pacific/Apia", "2011-12-30T10:00"),
             ("Pacific/Kwajalein", "1993-08-21T12:00"),
         ];
-        let rows: [(&str, fn(i64) -> bool); 9] = [
+        type Rule = fn(i64) -> bool;
+        let rows: [(&str, Rule); 9] = [
             ("*/15 * * * *", |minute| minute % 15 == 0),
             ("1 * * * *", |minute| minute % HOUR == 1),
             ("30 2 * * *", |minute| minute == 2 * HOUR + 30),
@@ -484,8 +488,8 @@ mod tests {
             let change = minute_of(change);
             let wall = Wall::around(zone.parse().unwrap(), change);
             for (cron, is_member) in rows {
-                for (gap, on_gap) in [("next", OnGap::Next), ("shift", OnGap::Shift), ("skip", OnGap::Skip)] {
-                    for (fold, on_fold) in [("first", OnFold::First), ("second", OnFold::Second), ("both", OnFold::Both)] {
+                for (gap, on_gap) in GAPS {
+                    for (fold, on_fold) in FOLDS {
                         let text = format!("cron {cron} in {zone} on gap {gap} on fold {fold}");
                         let schedule: Schedule = text.parse().unwrap();
                         let all = wall.occurrences(is_member, on_gap, on_fold);
@@ -518,20 +522,23 @@ mod tests {
     fn a_date_of_the_year_may_be_counted_from_the_end_of_its_month() {
         // The first text takes the way of dates of the year, the other that of all the rest. On these dates the clocks change.
         let rows = [
-            ("America/New_York", "30 H 8 3 *", "30 H L-23 3 *", "2026-03-08"),
-            ("America/New_York", "30 H 1 11 *", "30 H L-29 11 *", "2026-11-01"),
-            ("Australia/Lord_Howe", "45 H 5 4 *", "45 H L-25 4 *", "2026-04-05"),
-            ("Pacific/Apia", "0 H 30 12 *", "0 H L-1 12 *", "2011-12-30"),
+            ("America/New_York", "30 @ 8 3 *", "30 @ L-23 3 *", "2026-03-08"),
+            ("America/New_York", "30 @ 1 11 *", "30 @ L-29 11 *", "2026-11-01"),
+            ("Australia/Lord_Howe", "45 @ 5 4 *", "45 @ L-25 4 *", "2026-04-05"),
+            ("Pacific/Apia", "0 @ 30 12 *", "0 @ L-1 12 *", "2011-12-30"),
         ];
         for (zone, plain, from_last, date) in rows {
-            for hour in ["0", "1", "2", "23"] {
-                let read = |text: &str| Schedule::cron(&text.replace('H', hour)).unwrap().tz(zone).unwrap();
-                let (plain, from_last) = (read(plain), read(from_last));
-                let midnight = minute_of(&format!("{date}T00:00"));
-                for quarter in -5 * 96..5 * 96 {
-                    for part in [-1, 0, 1] {
-                        let after = instant(midnight + quarter * 15, part);
-                        assert_eq!(plain.next_after(after), from_last.next_after(after), "{plain} after {after}");
+            let midnight = minute_of(&format!("{date}T00:00"));
+            for ((gap, _), (fold, _)) in GAPS.into_iter().flat_map(|gap| FOLDS.map(|fold| (gap, fold))) {
+                for hour in ["0", "1", "2", "23"] {
+                    let text = |fields: &str| format!("cron {fields} in {zone} on gap {gap} on fold {fold}").replace('@', hour);
+                    let (plain, from_last): (Schedule, Schedule) =
+                        (text(plain).parse().unwrap(), text(from_last).parse().unwrap());
+                    for half in -5 * 48..5 * 48 {
+                        for part in [-1, 0] {
+                            let after = instant(midnight + half * 30, part);
+                            assert_eq!(plain.next_after(after), from_last.next_after(after), "{plain} after {after}");
+                        }
                     }
                 }
             }
