@@ -940,8 +940,8 @@ mod tests {
         let year = |year| NaiveDate::from_ymd_opt(year, 1, 1).unwrap();
         for (text, is_member) in rows {
             let is_counted = text.starts_with("every");
-            let begin = if is_counted { START } else { year(1960) };
-            let dates = begin.iter_days().take_while(|date| *date < year(2064)).filter(|date| is_member(*date));
+            let begin = if is_counted { START } else { year(1990) };
+            let dates = begin.iter_days().take_while(|date| *date < year(2050)).filter(|date| is_member(*date));
             // A weekend's dates are left out, or moved.
             let days: &[i64] = match text {
                 _ if text.ends_with("next day") => &[0, 1, 2],
@@ -960,7 +960,7 @@ mod tests {
                 text += " at 00:00 starting at 2021-02-28 00:00 UTC";
             }
             let schedule: Schedule = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
-            for date in NaiveDate::from_ymd_opt(2019, 12, 1).unwrap().iter_days().take_while(|date| *date < year(2025)) {
+            for date in NaiveDate::from_ymd_opt(2020, 12, 1).unwrap().iter_days().take_while(|date| *date < year(2025)) {
                 for second in [-1, 0, 1] {
                     let at = midnight(date) + TimeDelta::seconds(second);
                     let next = all.get(all.partition_point(|date| *date <= at)).copied();
@@ -972,6 +972,19 @@ mod tests {
                 let below = |end| all.partition_point(|date| *date <= end) as u64;
                 assert_eq!(schedule.count_between(from, to), below(to) - below(from), "{text} from {from} to {to}");
             }
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_day_are_local() {
+        for (zone, first, last) in [
+            ("UTC", "1700-01-01T00:00:00Z", "2199-12-31T00:00:00Z"),
+            ("UTC+14:00", "1700-01-01T10:00:00Z", "2199-12-30T10:00:00Z"),
+            ("UTC-12:00", "1700-01-01T12:00:00Z", "2199-12-31T12:00:00Z"),
+        ] {
+            let schedule: Schedule = format!("cron 0 0 * * * in {zone}").parse().unwrap();
+            assert_eq!(schedule.next_after("1699-01-01T00:00:00Z".parse().unwrap()), first.parse().ok(), "{zone}");
+            assert_eq!(schedule.prev_before("2300-01-01T00:00:00Z".parse().unwrap()), last.parse().ok(), "{zone}");
         }
     }
 

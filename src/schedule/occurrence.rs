@@ -420,7 +420,7 @@ mod tests {
 
     impl Wall {
         fn around(zone: Tz, change: i64) -> Wall {
-            let minutes = change - 4 * DAY..change + 4 * DAY;
+            let minutes = change - 6 * DAY..change + 6 * DAY;
             let offset = |at: i64| zone.offset_from_utc_datetime(&instant(at, 0).naive_utc()).fix().local_minus_utc();
             let pairs: Vec<(i64, i64)> = minutes.map(|at| (at, at + i64::from(offset(at)) / 60)).collect();
             let mut when: HashMap<i64, Vec<i64>> = HashMap::new();
@@ -441,15 +441,15 @@ mod tests {
             Wall { shown: pairs.into_iter().map(|(at, local)| (at, local, when[&local].clone())).collect(), skipped }
         }
 
-        /// The occurrences of what happens at some minutes of the day.
-        fn occurrences(&self, is_member: fn(i64) -> bool, on_gap: OnGap, on_fold: OnFold) -> Vec<i64> {
+        /// The occurrences of some local times.
+        fn occurrences(&self, is_member: impl Fn(i64) -> bool, on_gap: OnGap, on_fold: OnFold) -> Vec<i64> {
             let stands = |at: i64, when: &[i64]| match on_fold {
                 OnFold::First => when.first() == Some(&at),
                 OnFold::Second => when.last() == Some(&at),
                 OnFold::Both => true,
             };
-            let shown = self.shown.iter().filter(|(at, local, when)| is_member(local.rem_euclid(DAY)) && stands(*at, when));
-            let skipped = self.skipped.iter().filter(|(local, ..)| is_member(local.rem_euclid(DAY)));
+            let shown = self.shown.iter().filter(|(at, local, when)| is_member(*local) && stands(*at, when));
+            let skipped = self.skipped.iter().filter(|(local, ..)| is_member(*local));
             let made_up = skipped.filter_map(|(_, turn, shifted)| match on_gap {
                 OnGap::Next => Some(*turn),
                 OnGap::Shift => Some(*shifted),
@@ -473,7 +473,7 @@ mod tests {
             ("Pacific/Kwajalein", "1993-08-21T12:00"),
         ];
         type Rule = fn(i64) -> bool;
-        let rows: [(&str, Rule); 9] = [
+        let rows: [(&str, Rule); 13] = [
             ("*/15 * * * *", |minute| minute % 15 == 0),
             ("1 * * * *", |minute| minute % HOUR == 1),
             ("30 2 * * *", |minute| minute == 2 * HOUR + 30),
@@ -483,11 +483,21 @@ mod tests {
             ("0 0 * * *", |minute| minute == 0),
             ("20,40 0 * * *", |minute| minute == 20 || minute == 40),
             ("0,30 23 * * *", |minute| minute >= 23 * HOUR && minute % 30 == 0),
+            // Days apart, and on the weekdays of these changes.
+            ("15,30 2 * * SUN,WED", |minute| minute == 2 * HOUR + 15 || minute == 2 * HOUR + 30),
+            ("0 0 * * SUN,WED", |minute| minute == 0),
+            ("0 0 * * TUE,FRI", |minute| minute == 0),
+            ("30 1 * * SUN,WED", |minute| minute == HOUR + 30),
         ];
         for (zone, change) in changes {
             let change = minute_of(change);
             let wall = Wall::around(zone.parse().unwrap(), change);
             for (cron, is_member) in rows {
+                let is_member = |local: i64| {
+                    // 1970-01-01 was a Thursday.
+                    let weekday = ["THU", "FRI", "SAT", "SUN", "MON", "TUE", "WED"][local.div_euclid(DAY).rem_euclid(7) as usize];
+                    is_member(local.rem_euclid(DAY)) && (cron.ends_with('*') || cron.contains(weekday))
+                };
                 for (gap, on_gap) in GAPS {
                     for (fold, on_fold) in FOLDS {
                         let text = format!("cron {cron} in {zone} on gap {gap} on fold {fold}");
@@ -495,21 +505,16 @@ mod tests {
                         let all = wall.occurrences(is_member, on_gap, on_fold);
                         let near = |minute: &i64| (minute - change).abs() < 30 * HOUR;
                         let some = (-7..=7).map(|part| change + part * 4 * HOUR).chain(change - 70..change - 55);
+                        let below = |end: i64| all.partition_point(|minute| *minute < end);
                         for at in all.iter().copied().filter(near).chain(some).chain([change + 1, change + HOUR]) {
                             for part in [-1, 0, 1] {
-                                let upto = at - i64::from(part < 0);
-                                let next = all[all.partition_point(|minute| *minute <= upto)];
-                                assert_eq!(schedule.next_after(instant(at, part)), Some(instant(next, 0)), "{text} {at} {part}");
-                                let below = at + i64::from(part > 0);
-                                let prev = all[all.partition_point(|minute| *minute < below) - 1];
-                                assert_eq!(schedule.prev_before(instant(at, part)), Some(instant(prev, 0)), "{text} {at} {part}");
-                                let to = at + 26 * HOUR;
-                                let count = all.iter().filter(|minute| (upto + 1..=to).contains(*minute)).count() as u64;
-                                assert_eq!(
-                                    schedule.count_between(instant(at, part), instant(to, 0)),
-                                    count,
-                                    "{text} {at} {part}"
-                                );
+                                let (floor, ceil) = (at - i64::from(part < 0), at + i64::from(part > 0));
+                                let (from, to) = (instant(at, part), at + 26 * HOUR);
+                                let (next, prev) = (all[below(floor + 1)], all[below(ceil) - 1]);
+                                assert_eq!(schedule.next_after(from), Some(instant(next, 0)), "{text} {at} {part}");
+                                assert_eq!(schedule.prev_before(from), Some(instant(prev, 0)), "{text} {at} {part}");
+                                let count = (below(to + 1) - below(floor + 1)) as u64;
+                                assert_eq!(schedule.count_between(from, instant(to, 0)), count, "{text} {at} {part}");
                             }
                         }
                     }
@@ -542,6 +547,19 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn beyond_the_last_change_and_the_next_one_other_offsets_hold() {
+        let schedule: Schedule = "cron 0 12 15 1,7 * in America/New_York".parse().unwrap();
+        let [winter, summer] = ["2026-01-15T17:00", "2026-07-15T16:00"].map(|text| instant(minute_of(text), 0));
+        let next_winter = instant(minute_of("2027-01-15T17:00"), 0);
+        for hours in -48..48 {
+            let spring = instant(minute_of("2026-03-08T07:00") + hours * HOUR, 0);
+            let autumn = instant(minute_of("2026-11-01T06:00") + hours * HOUR, 0);
+            assert_eq!((schedule.prev_before(spring), schedule.next_after(spring)), (Some(winter), Some(summer)));
+            assert_eq!((schedule.prev_before(autumn), schedule.next_after(autumn)), (Some(summer), Some(next_winter)));
         }
     }
 
