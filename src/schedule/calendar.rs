@@ -986,6 +986,10 @@ mod tests {
             assert_eq!(schedule.next_after("1699-01-01T00:00:00Z".parse().unwrap()), first.parse().ok(), "{zone}");
             assert_eq!(schedule.prev_before("2300-01-01T00:00:00Z".parse().unwrap()), last.parse().ok(), "{zone}");
         }
+        let monthly: Schedule = "cron 0 0 14 * *".parse().unwrap();
+        let at = |text: &str| format!("{text}T00:00:00Z").parse().unwrap();
+        assert_eq!(monthly.next_after(at("1700-03-15")), Some(at("1700-04-14")));
+        assert_eq!(monthly.prev_before(at("2199-03-10")), Some(at("2199-02-14")));
     }
 
     #[test]
