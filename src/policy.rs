@@ -383,6 +383,20 @@ mod tests {
     }
 
     #[test]
+    fn a_random_gap_starts_anew_from_now() {
+        let zone = Zone::UTC;
+        let schedule: Schedule = "every 10 to 20 seconds".parse().unwrap();
+        let next = |after| schedule.next(setting(&zone), after);
+        for missed in [Missed::RunOnce, Missed::RunAll { most: 3 }] {
+            for (now, counted_from) in [(0, 0), (9 * SECOND, 0), (3600 * SECOND, 3600 * SECOND)] {
+                let verdict = decide(&schedule, setting(&zone), missed, None, None, 0, now);
+                let next = next(counted_from);
+                assert_eq!(verdict, Verdict { run: Some(Due::only(0)), dropped: 0, beyond_grace: false, next, backlog: None });
+            }
+        }
+    }
+
+    #[test]
     fn waits_are_rows_of_a_table() {
         let seconds = Duration::from_secs;
         let rows = [

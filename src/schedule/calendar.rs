@@ -801,8 +801,10 @@ impl Calendar {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{DateTime, Datelike, NaiveDate, TimeDelta};
+
     use super::*;
-    use chrono::{Datelike, NaiveDate};
+    use crate::Schedule;
 
     #[test]
     fn months_are_chronos() {
@@ -820,10 +822,11 @@ mod tests {
 
     #[test]
     fn days_out_of_reach_are_none() {
-        for day in [i64::MIN / 2, -MARCH_0 - 1, i64::MAX / 2, 1 << 28] {
+        let (first, last) = (-MARCH_0, (1 << 28) - 1 - MARCH_0);
+        for day in [i64::MIN / 2, first - 1, last + 1, i64::MAX / 2] {
             assert!(Month::of(day).is_none(), "{day}");
         }
-        assert!(Month::of(-MARCH_0).is_some());
+        assert!(Month::of(first).is_some() && Month::of(last).is_some());
     }
 
     #[test]
@@ -843,6 +846,202 @@ mod tests {
             for (place, kind) in kinds.iter().enumerate().take(400) {
                 let again = kinds[place + 1..].iter().position(|other| other == kind).unwrap() + 1;
                 assert!(again as i64 * 12 <= MONTHS_RECUR, "{number} {kind:?}: {again} years after {}", 1600 + place);
+            }
+        }
+    }
+
+    /// Sunday 0.
+    fn weekday(date: NaiveDate) -> u32 {
+        date.weekday().num_days_from_sunday()
+    }
+
+    fn is_working(date: NaiveDate) -> bool {
+        (1..=5).contains(&weekday(date))
+    }
+
+    /// How many days of its month are still to come.
+    fn left(date: NaiveDate) -> u32 {
+        month_length(date.year(), date.month()) - date.day()
+    }
+
+    fn is_last_friday(date: NaiveDate) -> bool {
+        weekday(date) == 5 && left(date) < 7
+    }
+
+    fn is_last_working(date: NaiveDate) -> bool {
+        is_working(date) && date.iter_days().skip(1).take(left(date) as usize).all(|date| !is_working(date))
+    }
+
+    /// Whether a date is the working day of its month that is nearest to a day of it.
+    fn is_nearest(date: NaiveDate, day: u32) -> bool {
+        let away = |other: &NaiveDate| other.day().abs_diff(day);
+        let working = (1..=31).filter_map(|day| date.with_day(day)).filter(|date| is_working(*date));
+        date.with_day(day).is_some() && working.min_by_key(away) == Some(date)
+    }
+
+    /// When the counting begins, a Sunday.
+    const START: NaiveDate = NaiveDate::from_ymd_opt(2021, 2, 28).unwrap();
+
+    fn days_since_start(date: NaiveDate) -> i64 {
+        (date - START).num_days()
+    }
+
+    fn months_since_start(date: NaiveDate) -> i32 {
+        (date.year() - 2021) * 12 + date.month() as i32 - 2
+    }
+
+    #[test]
+    fn dates_are_what_a_walk_through_the_days_finds() {
+        type Rule = fn(NaiveDate) -> bool;
+        let rows: [(&str, Rule); 35] = [
+            ("cron 0 0 * * *", |_| true),
+            ("cron 0 0 31 * *", |date| date.day() == 31),
+            ("cron 0 0 10,20-22 2,3,11 *", |date| [10, 20, 21, 22].contains(&date.day()) && [2, 3, 11].contains(&date.month())),
+            ("cron 0 0 29 2 *", |date| (date.month(), date.day()) == (2, 29)),
+            ("cron 0 0 28,29 2 +MON", |date| date.month() == 2 && date.day() >= 28 && weekday(date) == 1),
+            ("cron 0 0 29 2 +MON,TUE", |date| (date.month(), date.day()) == (2, 29) && [1, 2].contains(&weekday(date))),
+            ("cron 0 0 29 2 MON", |date| date.month() == 2 && (date.day() == 29 || weekday(date) == 1)),
+            ("cron 0 0 L 2 *", |date| date.month() == 2 && left(date) == 0),
+            ("cron 0 0 L,L-3 * *", |date| left(date) == 0 || left(date) == 3),
+            ("cron 0 0 L-30 * *", |date| left(date) == 30),
+            ("cron 0 0 1W * *", |date| is_nearest(date, 1)),
+            ("cron 0 0 15W,16W * *", |date| is_nearest(date, 15) || is_nearest(date, 16)),
+            ("cron 0 0 30W * *", |date| is_nearest(date, 30)),
+            ("cron 0 0 29W 2 *", |date| date.month() == 2 && is_nearest(date, 29)),
+            ("cron 0 0 LW * *", is_last_working),
+            ("cron 0 0 * * SUN,FRI", |date| [0, 5].contains(&weekday(date))),
+            ("cron 0 0 * * MON#1,WED#5", |date| weekday(date) == 1 && date.day() <= 7 || weekday(date) == 3 && date.day() > 28),
+            ("cron 0 0 * * TUE,TUE#2,SAT#3", |date| weekday(date) == 2 || weekday(date) == 6 && date.day().div_ceil(7) == 3),
+            ("cron 0 0 * * FRIL,FRI#4", |date| is_last_friday(date) || weekday(date) == 5 && date.day().div_ceil(7) == 4),
+            ("cron 0 0 13 * FRI", |date| date.day() == 13 || weekday(date) == 5),
+            ("cron 0 0 13 * +FRI", |date| date.day() == 13 && weekday(date) == 5),
+            ("cron 0 0 0 1 3,5 * 2022,2024", |date| {
+                date.day() == 1 && [3, 5].contains(&date.month()) && [2022, 2024].contains(&date.year())
+            }),
+            ("every 3 days", |date| days_since_start(date) % 3 == 0),
+            ("every 2 weeks on monday, sunday", |date| weekday(date) <= 1 && (days_since_start(date) + 6) / 7 % 2 == 0),
+            ("every 3 weeks", |date| days_since_start(date) % 21 == 0),
+            ("every 5 months on the 31st and the last friday", |date| {
+                months_since_start(date) % 5 == 0 && (date.day() == 31 || is_last_friday(date))
+            }),
+            ("every 2 months", |date| months_since_start(date) % 2 == 0 && date.day() == 28),
+            ("every 2 years", |date| date.year() % 2 == 1 && (date.month(), date.day()) == (2, 28)),
+            ("every 2 years on the last friday of may and june", |date| {
+                date.year() % 2 == 1 && [5, 6].contains(&date.month()) && is_last_friday(date)
+            }),
+            ("cron 0 0 10,15 * * except", |date| [10, 15].contains(&date.day())),
+            ("cron 0 0 10,15 * * except shifted to the next day", |date| [10, 15].contains(&date.day())),
+            ("cron 0 0 1,15 * * except shifted to the previous day", |date| [1, 15].contains(&date.day())),
+            ("cron 0 0 31 12 * except shifted to the next day", |date| (date.month(), date.day()) == (12, 31)),
+            ("cron 0 0 1 1 * except shifted to the previous day", |date| (date.month(), date.day()) == (1, 1)),
+            ("cron 0 0 29 2 * except", |date| (date.month(), date.day()) == (2, 29)),
+        ];
+        let midnight = |date: NaiveDate| date.and_hms_opt(0, 0, 0).unwrap().and_utc();
+        let year = |year| NaiveDate::from_ymd_opt(year, 1, 1).unwrap();
+        for (text, is_member) in rows {
+            let is_counted = text.starts_with("every");
+            let begin = if is_counted { START } else { year(1990) };
+            let dates = begin.iter_days().take_while(|date| *date < year(2050)).filter(|date| is_member(*date));
+            // A weekend's dates are left out, or moved.
+            let days: &[i64] = match text {
+                _ if text.ends_with("next day") => &[0, 1, 2],
+                _ if text.ends_with("previous day") => &[0, -1, -2],
+                _ => &[0],
+            };
+            let excepted = text.contains("except");
+            let stands = |date: &NaiveDate| !excepted || is_working(*date);
+            let mut all: Vec<NaiveDate> =
+                dates.filter_map(|date| days.iter().map(|days| date + TimeDelta::days(*days)).find(stands)).collect();
+            all.dedup();
+            let all: Vec<_> = all.into_iter().map(midnight).collect();
+
+            let mut text = text.replace("except", "except on saturday and sunday");
+            if is_counted {
+                text += " at 00:00 starting at 2021-02-28 00:00 UTC";
+            }
+            let schedule: Schedule = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+            for date in NaiveDate::from_ymd_opt(2020, 12, 1).unwrap().iter_days().take_while(|date| *date < year(2025)) {
+                for second in [-1, 0, 1] {
+                    let at = midnight(date) + TimeDelta::seconds(second);
+                    let next = all.get(all.partition_point(|date| *date <= at)).copied();
+                    assert_eq!(schedule.next_after(at), next, "{text} after {at}");
+                    let before = all.partition_point(|date| *date < at);
+                    assert_eq!(schedule.prev_before(at), before.checked_sub(1).map(|place| all[place]), "{text} before {at}");
+                }
+                let (from, to) = (midnight(date), midnight(date) + TimeDelta::days(i64::from(date.day()) * 17));
+                let below = |end| all.partition_point(|date| *date <= end) as u64;
+                assert_eq!(schedule.count_between(from, to), below(to) - below(from), "{text} from {from} to {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_day_are_local() {
+        for (zone, first, last) in [
+            ("UTC", "1700-01-01T00:00:00Z", "2199-12-31T00:00:00Z"),
+            ("UTC+14:00", "1700-01-01T10:00:00Z", "2199-12-30T10:00:00Z"),
+            ("UTC-12:00", "1700-01-01T12:00:00Z", "2199-12-31T12:00:00Z"),
+        ] {
+            let schedule: Schedule = format!("cron 0 0 * * * in {zone}").parse().unwrap();
+            assert_eq!(schedule.next_after("1699-01-01T00:00:00Z".parse().unwrap()), first.parse().ok(), "{zone}");
+            assert_eq!(schedule.prev_before("2300-01-01T00:00:00Z".parse().unwrap()), last.parse().ok(), "{zone}");
+        }
+        let monthly: Schedule = "cron 0 0 14 * *".parse().unwrap();
+        let at = |text: &str| format!("{text}T00:00:00Z").parse().unwrap();
+        assert_eq!(monthly.next_after(at("1700-03-15")), Some(at("1700-04-14")));
+        assert_eq!(monthly.prev_before(at("2199-03-10")), Some(at("2199-02-14")));
+    }
+
+    #[test]
+    fn what_counts_from_the_instant_asked_about_leaves_its_day_out() {
+        let at = |day: i64, hour: i64| DateTime::UNIX_EPOCH + TimeDelta::days(day) + TimeDelta::hours(hour);
+        let schedule: Schedule = "every 3 days at 06:00".parse().unwrap();
+        for hour in [0, 6, 12] {
+            assert_eq!(schedule.next_after(at(100, hour)), Some(at(103, 6)));
+            assert_eq!(schedule.prev_before(at(100, hour)), Some(at(97, 6)));
+            assert_eq!(schedule.count_between(at(100, hour), at(130, 6)), 10);
+        }
+    }
+
+    #[test]
+    fn times_are_what_a_walk_through_the_seconds_finds() {
+        let bits = |set: &[u32]| set.iter().fold(0u64, |bits, bit| bits | 1 << bit);
+        let sets = |seconds: &[u32], minutes: &[u32], hours: &[u32]| Times::Sets {
+            seconds: bits(seconds),
+            minutes: bits(minutes),
+            hours: bits(hours) as u32,
+        };
+        let anchor = Anchor { local: -1, counts: true };
+        let rows = [
+            sets(&[0, 30, 59], &[0, 1, 59], &[0, 1, 7, 23]),
+            sets(&[17], &[5, 6, 40], &[3, 4]),
+            Times::List(vec![0, 1, 3600, 86_399]),
+            Times::List(vec![40_000]),
+            Times::OfAnchor,
+        ];
+        let day = DAY as u32;
+        for times in rows {
+            let all: Vec<u32> = (0..day)
+                .filter(|second| match &times {
+                    Times::Sets { seconds, minutes, hours } => {
+                        seconds >> (second % 60) & 1 == 1
+                            && minutes >> (second / 60 % 60) & 1 == 1
+                            && hours >> (second / 3600) & 1 == 1
+                    }
+                    Times::List(list) => list.contains(second),
+                    Times::OfAnchor => *second == 86_399,
+                })
+                .collect();
+            assert_eq!(times.first(anchor), all.first().copied());
+            assert_eq!(times.next(day, anchor), None);
+            assert_eq!(times.count_before(day, anchor), all.len() as u64);
+            for second in 0..day {
+                let below = all.partition_point(|time| *time < second);
+                let next = all.get(below).copied();
+                assert_eq!(times.next(second, anchor), next, "{times:?} from {second}");
+                let prev = if next == Some(second) { next } else { below.checked_sub(1).map(|place| all[place]) };
+                assert_eq!(times.prev(second, anchor), prev, "{times:?} to {second}");
+                assert_eq!(times.count_before(second, anchor), below as u64, "{times:?} before {second}");
             }
         }
     }

@@ -649,7 +649,7 @@ impl Schedule {
         }
         let spec = self.spec();
         let here = spec.here(&setting, after);
-        let mut after = after.max(EARLIEST);
+        let mut after = after.max(EARLIEST - 1);
         if let Some(start) = here.start {
             after = after.max(start - 1);
         }

@@ -385,31 +385,212 @@ fn earlier(one: Option<i64>, other: Option<i64>) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::SECOND;
+    use std::collections::{BTreeSet, HashMap};
+
+    use chrono::{DateTime, Offset, TimeZone, Utc};
+    use chrono_tz::Tz;
+
+    use super::{OnFold, OnGap, SECOND};
     use crate::Schedule;
     use crate::schedule::from_nanos;
+
+    /// Minutes of a day, and of an hour.
+    const DAY: i64 = 1440;
+    const HOUR: i64 = 60;
+
+    const GAPS: [(&str, OnGap); 3] = [("next", OnGap::Next), ("shift", OnGap::Shift), ("skip", OnGap::Skip)];
+    const FOLDS: [(&str, OnFold); 3] = [("first", OnFold::First), ("second", OnFold::Second), ("both", OnFold::Both)];
+
+    fn minute_of(text: &str) -> i64 {
+        format!("{text}:00Z").parse::<DateTime<Utc>>().unwrap().timestamp() / 60
+    }
+
+    fn instant(minute: i64, nanos: i64) -> DateTime<Utc> {
+        from_nanos(minute * 60 * SECOND + nanos)
+    }
+
+    /// A clock on the wall, looked at once a minute for some days around a change; instants and local times in minutes.
+    struct Wall {
+        /// Each instant, what is shown at it, and all instants at which that is shown.
+        shown: Vec<(i64, i64, Vec<i64>)>,
+        /// What is not shown, though more than it of its date is: when the clock passes it over, and when it would come if the
+        /// clock went on as before.
+        skipped: Vec<(i64, i64, i64)>,
+    }
+
+    impl Wall {
+        fn around(zone: Tz, change: i64) -> Wall {
+            let minutes = change - 6 * DAY..change + 6 * DAY;
+            let offset = |at: i64| zone.offset_from_utc_datetime(&instant(at, 0).naive_utc()).fix().local_minus_utc();
+            let pairs: Vec<(i64, i64)> = minutes.map(|at| (at, at + i64::from(offset(at)) / 60)).collect();
+            let mut when: HashMap<i64, Vec<i64>> = HashMap::new();
+            for (at, local) in &pairs {
+                when.entry(*local).or_default().push(*at);
+            }
+            let mut skipped = Vec::new();
+            for pair in pairs.windows(2) {
+                let [(before, last), (turn, next)] = [pair[0], pair[1]];
+                for local in last + 1..next {
+                    let date = local.div_euclid(DAY) * DAY;
+                    let is_whole = last < date && date + DAY <= next;
+                    if !is_whole {
+                        skipped.push((local, turn, before + local - last));
+                    }
+                }
+            }
+            Wall { shown: pairs.into_iter().map(|(at, local)| (at, local, when[&local].clone())).collect(), skipped }
+        }
+
+        /// The occurrences of some local times.
+        fn occurrences(&self, is_member: impl Fn(i64) -> bool, on_gap: OnGap, on_fold: OnFold) -> Vec<i64> {
+            let stands = |at: i64, when: &[i64]| match on_fold {
+                OnFold::First => when.first() == Some(&at),
+                OnFold::Second => when.last() == Some(&at),
+                OnFold::Both => true,
+            };
+            let shown = self.shown.iter().filter(|(at, local, when)| is_member(*local) && stands(*at, when));
+            let skipped = self.skipped.iter().filter(|(local, ..)| is_member(*local));
+            let made_up = skipped.filter_map(|(_, turn, shifted)| match on_gap {
+                OnGap::Next => Some(*turn),
+                OnGap::Shift => Some(*shifted),
+                OnGap::Skip => None,
+            });
+            shown.map(|(at, ..)| *at).chain(made_up).collect::<BTreeSet<i64>>().into_iter().collect()
+        }
+    }
+
+    #[test]
+    fn around_changes_occurrences_are_what_a_clock_looked_at_each_minute_shows() {
+        let changes = [
+            ("America/New_York", "2026-03-08T07:00"),
+            ("America/New_York", "2026-11-01T06:00"),
+            ("Australia/Lord_Howe", "2026-10-03T15:30"),
+            ("Australia/Lord_Howe", "2026-04-04T15:00"),
+            ("America/Havana", "2026-03-08T05:00"),
+            ("America/Havana", "2026-11-01T05:00"),
+            ("America/St_Johns", "2006-10-29T02:31"),
+            ("Pacific/Apia", "2011-12-30T10:00"),
+            ("Pacific/Kwajalein", "1993-08-21T12:00"),
+        ];
+        type Rule = fn(i64) -> bool;
+        let rows: [(&str, Rule); 13] = [
+            ("*/15 * * * *", |minute| minute % 15 == 0),
+            ("1 * * * *", |minute| minute % HOUR == 1),
+            ("30 2 * * *", |minute| minute == 2 * HOUR + 30),
+            ("0 2 * * *", |minute| minute == 2 * HOUR),
+            ("0 3 * * *", |minute| minute == 3 * HOUR),
+            ("59 0,1,2 * * *", |minute| minute % HOUR == 59 && minute < 3 * HOUR),
+            ("0 0 * * *", |minute| minute == 0),
+            ("20,40 0 * * *", |minute| minute == 20 || minute == 40),
+            ("0,30 23 * * *", |minute| minute >= 23 * HOUR && minute % 30 == 0),
+            // Days apart, and on the weekdays of these changes.
+            ("15,30 2 * * SUN,WED", |minute| minute == 2 * HOUR + 15 || minute == 2 * HOUR + 30),
+            ("0 0 * * SUN,WED", |minute| minute == 0),
+            ("0 0 * * TUE,FRI", |minute| minute == 0),
+            ("30 1 * * SUN,WED", |minute| minute == HOUR + 30),
+        ];
+        for (zone, change) in changes {
+            let change = minute_of(change);
+            let wall = Wall::around(zone.parse().unwrap(), change);
+            for (cron, is_member) in rows {
+                let is_member = |local: i64| {
+                    // 1970-01-01 was a Thursday.
+                    let weekday = ["THU", "FRI", "SAT", "SUN", "MON", "TUE", "WED"][local.div_euclid(DAY).rem_euclid(7) as usize];
+                    is_member(local.rem_euclid(DAY)) && (cron.ends_with('*') || cron.contains(weekday))
+                };
+                for (gap, on_gap) in GAPS {
+                    for (fold, on_fold) in FOLDS {
+                        let text = format!("cron {cron} in {zone} on gap {gap} on fold {fold}");
+                        let schedule: Schedule = text.parse().unwrap();
+                        let all = wall.occurrences(is_member, on_gap, on_fold);
+                        let near = |minute: &i64| (minute - change).abs() < 30 * HOUR;
+                        let some = (-7..=7).map(|part| change + part * 4 * HOUR).chain(change - 70..change - 55);
+                        let below = |end: i64| all.partition_point(|minute| *minute < end);
+                        for at in all.iter().copied().filter(near).chain(some).chain([change + 1, change + HOUR]) {
+                            for part in [-1, 0, 1] {
+                                let (floor, ceil) = (at - i64::from(part < 0), at + i64::from(part > 0));
+                                let (from, to) = (instant(at, part), at + 26 * HOUR);
+                                let (next, prev) = (all[below(floor + 1)], all[below(ceil) - 1]);
+                                assert_eq!(schedule.next_after(from), Some(instant(next, 0)), "{text} {at} {part}");
+                                assert_eq!(schedule.prev_before(from), Some(instant(prev, 0)), "{text} {at} {part}");
+                                let count = (below(to + 1) - below(floor + 1)) as u64;
+                                assert_eq!(schedule.count_between(from, instant(to, 0)), count, "{text} {at} {part}");
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_date_of_the_year_may_be_counted_from_the_end_of_its_month() {
         // The first text takes the way of dates of the year, the other that of all the rest. On these dates the clocks change.
         let rows = [
-            ("America/New_York", "30 H 8 3 *", "30 H L-23 3 *", "2026-03-08"),
-            ("America/New_York", "30 H 1 11 *", "30 H L-29 11 *", "2026-11-01"),
-            ("Australia/Lord_Howe", "45 H 5 4 *", "45 H L-25 4 *", "2026-04-05"),
-            ("Pacific/Apia", "0 H 30 12 *", "0 H L-1 12 *", "2011-12-30"),
+            ("America/New_York", "30 @ 8 3 *", "30 @ L-23 3 *", "2026-03-08"),
+            ("America/New_York", "30 @ 1 11 *", "30 @ L-29 11 *", "2026-11-01"),
+            ("Australia/Lord_Howe", "45 @ 5 4 *", "45 @ L-25 4 *", "2026-04-05"),
+            ("Pacific/Apia", "0 @ 30 12 *", "0 @ L-1 12 *", "2011-12-30"),
         ];
         for (zone, plain, from_last, date) in rows {
-            for hour in ["0", "1", "2", "23"] {
-                let read = |text: &str| Schedule::cron(&text.replace('H', hour)).unwrap().tz(zone).unwrap();
-                let (plain, from_last) = (read(plain), read(from_last));
-                let midnight = format!("{date}T00:00:00Z").parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp();
-                for quarter in -5 * 96..5 * 96 {
-                    for part in [-1, 0, 1] {
-                        let after = from_nanos((midnight + quarter * 900) * SECOND + part);
-                        assert_eq!(plain.next_after(after), from_last.next_after(after), "{plain} after {after}");
+            let midnight = minute_of(&format!("{date}T00:00"));
+            for ((gap, _), (fold, _)) in GAPS.into_iter().flat_map(|gap| FOLDS.map(|fold| (gap, fold))) {
+                for hour in ["0", "1", "2", "23"] {
+                    let text = |fields: &str| format!("cron {fields} in {zone} on gap {gap} on fold {fold}").replace('@', hour);
+                    let (plain, from_last): (Schedule, Schedule) =
+                        (text(plain).parse().unwrap(), text(from_last).parse().unwrap());
+                    for half in -5 * 48..5 * 48 {
+                        for part in [-1, 0] {
+                            let after = instant(midnight + half * 30, part);
+                            assert_eq!(plain.next_after(after), from_last.next_after(after), "{plain} after {after}");
+                        }
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn beyond_the_last_change_and_the_next_one_other_offsets_hold() {
+        let schedule: Schedule = "cron 0 12 15 1,7 * in America/New_York".parse().unwrap();
+        let [winter, summer] = ["2026-01-15T17:00", "2026-07-15T16:00"].map(|text| instant(minute_of(text), 0));
+        let next_winter = instant(minute_of("2027-01-15T17:00"), 0);
+        for hours in -48..48 {
+            let spring = instant(minute_of("2026-03-08T07:00") + hours * HOUR, 0);
+            let autumn = instant(minute_of("2026-11-01T06:00") + hours * HOUR, 0);
+            assert_eq!((schedule.prev_before(spring), schedule.next_after(spring)), (Some(winter), Some(summer)));
+            assert_eq!((schedule.prev_before(autumn), schedule.next_after(autumn)), (Some(summer), Some(next_winter)));
+        }
+    }
+
+    #[test]
+    fn parts_of_a_second_are_kept() {
+        // New York is whole hours from UTC, so what divides an hour there divides it here.
+        const QUARTER: i64 = SECOND / 4;
+        for fold in ["first", "second", "both"] {
+            let text = format!("every 250 milliseconds aligned in America/New_York on fold {fold}");
+            let schedule: Schedule = text.parse().unwrap();
+            for minute in ["2026-03-07T12:00", "2026-03-08T12:00", "2026-06-01T00:00", "2026-10-31T12:00", "2026-11-01T12:00"] {
+                for part in [-QUARTER, -1, 0, 1, QUARTER - 1, QUARTER, SECOND - 1] {
+                    let at = minute_of(minute) * 60 * SECOND + part;
+                    let (next, prev) = (at.div_euclid(QUARTER) + 1, (at - 1).div_euclid(QUARTER));
+                    assert_eq!(schedule.next_after(from_nanos(at)), Some(from_nanos(next * QUARTER)), "{text} {minute} {part}");
+                    assert_eq!(schedule.prev_before(from_nanos(at)), Some(from_nanos(prev * QUARTER)), "{text} {minute} {part}");
+                    assert_eq!(schedule.count_between(from_nanos(at), from_nanos((next + 7) * QUARTER)), 8);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_skipped_on_an_excluded_date_is_not_made_up_for() {
+        for gap in ["next", "shift", "skip"] {
+            let text = format!("cron 30 2 * * * in America/New_York on gap {gap} except on 2026-03-08");
+            let schedule: Schedule = text.parse().unwrap();
+            let (before, after) = (instant(minute_of("2026-03-07T07:30"), 0), instant(minute_of("2026-03-09T06:30"), 0));
+            assert_eq!(schedule.next_after(before), Some(after), "{text}");
+            assert_eq!(schedule.prev_before(after), Some(before), "{text}");
+            assert_eq!(schedule.count_between(before, after), 1, "{text}");
         }
     }
 }
