@@ -8,7 +8,11 @@
 //! may be taken and by the one at which they must be, since neither order follows from the other.
 //!
 //! What an entry is compared by stands in the heap itself, in 24 bytes, and whatever is moved goes into the place that was left,
-//! so that each level costs the four entries that are compared and one that is written.
+//! so that each level costs the four entries that are compared and one that is written. To move the first of a thousand to the
+//! end took 680 instructions in entries of 32 bytes that were swapped, 592 once there was a hole, and takes 438 compared without a
+//! branch. Two other structures were weighed: a wheel of buckets places in the same time whatever the number, but has to sort
+//! each bucket by priority and registration as it comes up, and to be searched for the first; a heap whose removed entries
+//! stay until they come up needs no index, but now and then sorts out all of them at once, while the host waits.
 
 /// What decides who comes first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -485,6 +485,10 @@ impl<C> Table<C> {
                     leaving.push((*follower, RemoveReason::Upstream(id)));
                 }
             }
+            // One alone, mostly, and a block of several is no small one to the allocator.
+            if self.after.jobs.capacity() == 0 {
+                self.after.jobs.reserve_exact(1);
+            }
             self.after.jobs.push(job);
         }
         was_there
