@@ -107,6 +107,22 @@ pub(crate) struct Clauses {
     pub(crate) slack: Duration,
 }
 
+impl Clauses {
+    #[inline]
+    fn here<'a>(&'a self, setting: &Setting<'a>, asked: i64) -> Here<'a> {
+        let zone = self.zone.as_ref().unwrap_or(setting.zone);
+        let start = self.start.map(|start| start.saturating_add(setting.moved));
+        let registered = setting.registered.unwrap_or(asked);
+        let inner = Setting { zone, registered: Some(registered), ..*setting };
+        Here { zone, start, anchor: start.unwrap_or(registered), inner }
+    }
+
+    /// Whether occurrences pass a filter: what a zone change moved may have come to an excluded date.
+    fn is_filtered(&self) -> bool {
+        self.window.is_some() || !self.except.is_empty()
+    }
+}
+
 impl Blank for Clauses {
     fn blank() -> &'static Self {
         static BLANK: Clauses = Clauses {
@@ -637,7 +653,7 @@ impl Schedule {
         match self.spec() {
             Spec { rhythm: Rhythm::Interval(period), clauses } if clauses.is_unused() && after < LATEST => {
                 let anchor = setting.registered.unwrap_or(after);
-                interval::next(*period, anchor, after.max(EARLIEST)).filter(|at| *at < LATEST)
+                interval::next(*period, anchor, after.max(EARLIEST - 1)).filter(|at| *at < LATEST)
             }
             _ => self.search(setting, after),
         }
@@ -648,16 +664,17 @@ impl Schedule {
             return None;
         }
         let spec = self.spec();
-        let here = spec.here(&setting, after);
+        let clauses: &Clauses = spec;
+        let here = clauses.here(&setting, after);
         let mut after = after.max(EARLIEST - 1);
         if let Some(start) = here.start {
             after = after.max(start - 1);
         }
-        let filtered = spec.is_filtered();
+        let filtered = clauses.is_filtered();
         let mut probes = 0..MOST_PROBES;
         while probes.next().is_some() {
-            let at = spec.next_unfiltered(&here, after).filter(|at| *at < LATEST && *at > after)?;
-            if spec.until.is_some_and(|until| at > until) {
+            let at = spec.next_unfiltered(clauses, &here, after).filter(|at| *at < LATEST && *at > after)?;
+            if clauses.until.is_some_and(|until| at > until) {
                 return None;
             }
             if !filtered {
@@ -722,7 +739,7 @@ impl Schedule {
         let mut from = after + 1;
         while from <= until {
             // Nothing occurs between here and the next unfiltered occurrence, so begin the stretch there.
-            let Some(at) = spec.next_unfiltered(&here, from - 1).filter(|at| *at <= until) else { break };
+            let Some(at) = spec.next_unfiltered(spec, &here, from - 1).filter(|at| *at <= until) else { break };
             let stretch = spec.stretch(here.zone, at);
             let end = until.min(stretch.until - 1);
             if stretch.admitted {
@@ -781,15 +798,6 @@ impl Rhythm {
 }
 
 impl Spec {
-    #[inline]
-    fn here<'a>(&'a self, setting: &Setting<'a>, asked: i64) -> Here<'a> {
-        let zone = self.zone.as_ref().unwrap_or(setting.zone);
-        let start = self.start.map(|start| start.saturating_add(setting.moved));
-        let registered = setting.registered.unwrap_or(asked);
-        let inner = Setting { zone, registered: Some(registered), ..*setting };
-        Here { zone, start, anchor: start.unwrap_or(registered), inner }
-    }
-
     /// Whether nothing that it says concerns runs, but only when they are due.
     #[inline]
     pub(crate) fn leaves_runs_alone(&self) -> bool {
@@ -804,15 +812,9 @@ impl Spec {
         self.rhythm.calendar().is_some()
     }
 
-    /// Whether occurrences pass a filter: what a zone change moved may have come to an excluded date.
-    fn is_filtered(&self) -> bool {
-        self.window.is_some() || !self.except.is_empty()
-    }
-
     /// The rhythm as a set of local times, if it follows the clock on the wall.
     #[inline(always)]
-    fn occurrences<'a>(&'a self, here: &Here<'a>) -> Option<Occurrences<'a>> {
-        let clauses = &*self.clauses;
+    fn occurrences<'a>(&'a self, clauses: &'a Clauses, here: &Here<'a>) -> Option<Occurrences<'a>> {
         let pattern = match &self.rhythm {
             Rhythm::Aligned(period) => Pattern::Aligned { period: *period },
             Rhythm::Units(places) => Pattern::Units {
@@ -831,7 +833,7 @@ impl Spec {
     }
 
     #[inline(always)]
-    fn next_unfiltered(&self, here: &Here<'_>, after: i64) -> Option<i64> {
+    fn next_unfiltered(&self, clauses: &Clauses, here: &Here<'_>, after: i64) -> Option<i64> {
         match &self.rhythm {
             Rhythm::Interval(period) => interval::next(*period, here.anchor, after),
             Rhythm::Random(random) => random.next(here.zone, here.inner.seed, here.start, after),
@@ -853,7 +855,7 @@ impl Spec {
                 None
             }
             Rhythm::Custom(trigger) => trigger.0.next_after(from_nanos(after)).map(|at| to_nanos(&at)),
-            _ => self.occurrences(here)?.next(after),
+            _ => self.occurrences(clauses, here)?.next(after),
         }
     }
 
@@ -877,7 +879,7 @@ impl Spec {
                 None
             }
             Rhythm::Custom(trigger) => trigger.0.prev_before(from_nanos(before)).map(|at| to_nanos(&at)),
-            _ => self.occurrences(here)?.prev(before),
+            _ => self.occurrences(self, here)?.prev(before),
         }
     }
 
@@ -899,7 +901,7 @@ impl Spec {
                 }
                 count
             }
-            _ => self.occurrences(here).map_or(0, |occurrences| occurrences.count(after, until)),
+            _ => self.occurrences(self, here).map_or(0, |occurrences| occurrences.count(after, until)),
         }
     }
 

@@ -63,21 +63,21 @@ fn idle_polls(host: Host) -> Host {
 }
 
 #[library_benchmark]
-#[bench::of_1000(args = (1000), setup = host, config = at_most(4_450_000))]
+#[bench::of_1000(args = (1000), setup = host, config = at_most(1_845_000))]
 fn fire_all(mut host: Host) -> Host {
     fire(&mut host);
     host
 }
 
 #[library_benchmark]
-#[bench::of_1000(args = (0), setup = host, config = at_most(6_950_000))]
+#[bench::of_1000(args = (0), setup = host, config = at_most(4_615_000))]
 fn register_1000(host: Host) -> (Host, Vec<JobHandle>) {
     let jobs = (0..1000).map(|_| register(&host.scheduler)).collect();
     (host, jobs)
 }
 
 #[library_benchmark]
-#[bench::of_10_000(args = (10_000), setup = host, config = at_most(395_000))]
+#[bench::of_10_000(args = (10_000), setup = host, config = at_most(312_000))]
 fn cancel_100(host: Host) -> Host {
     for job in host.jobs.iter().step_by(100) {
         assert!(job.cancel());
@@ -86,7 +86,7 @@ fn cancel_100(host: Host) -> Host {
 }
 
 #[library_benchmark]
-#[bench::of_10_000(args = (10_000), setup = host, config = at_most(296_000))]
+#[bench::of_10_000(args = (10_000), setup = host, config = at_most(248_000))]
 fn pause_and_resume_100(host: Host) -> Host {
     for job in host.jobs.iter().step_by(100) {
         assert!(job.pause() && job.resume());
