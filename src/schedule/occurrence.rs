@@ -554,11 +554,14 @@ mod tests {
     fn beyond_the_last_change_and_the_next_one_other_offsets_hold() {
         let schedule: Schedule = "cron 0 12 15 1,7 * in America/New_York".parse().unwrap();
         let [winter, summer] = ["2026-01-15T17:00", "2026-07-15T16:00"].map(|text| instant(minute_of(text), 0));
+        let each_summer: Schedule = "cron 0 12 15 7 * in America/New_York".parse().unwrap();
+        let last_summer = instant(minute_of("2025-07-15T16:00"), 0);
         let next_winter = instant(minute_of("2027-01-15T17:00"), 0);
         for hours in -48..48 {
             let spring = instant(minute_of("2026-03-08T07:00") + hours * HOUR, 0);
             let autumn = instant(minute_of("2026-11-01T06:00") + hours * HOUR, 0);
             assert_eq!((schedule.prev_before(spring), schedule.next_after(spring)), (Some(winter), Some(summer)));
+            assert_eq!(each_summer.prev_before(spring), Some(last_summer));
             assert_eq!((schedule.prev_before(autumn), schedule.next_after(autumn)), (Some(summer), Some(next_winter)));
         }
     }
