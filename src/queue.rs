@@ -278,7 +278,7 @@ mod tests {
             if draw >> 40 & 3 == 0 {
                 assert_eq!(queue.remove(slot), model.remove(&slot).is_some());
             } else {
-                let rank = Rank { due: (draw >> 20 & 63) as i64, priority: (draw >> 30 & 3) as i32, order: slot.into() };
+                let rank = Rank { due: (draw >> 20 & 63) as i64, priority: (draw >> 30 & 3) as i32 - 2, order: slot.into() };
                 queue.set(slot, rank);
                 model.insert(slot, rank);
             }
@@ -289,6 +289,51 @@ mod tests {
             let expected: Vec<u32> = model.iter().filter(|(_, rank)| rank.due <= 20).map(|(slot, _)| *slot).collect();
             assert_eq!(due, expected, "step {step}");
             assert_eq!(queue.rank_of(slot), model.get(&slot).copied(), "step {step}");
+        }
+    }
+
+    #[test]
+    fn a_timeline_is_a_list_looked_through() {
+        let (mut timeline, mut model) = (Timeline::default(), BTreeMap::<u32, (Rank, i64)>::new());
+        let mut seed = 11;
+        for step in 0..20_000u64 {
+            let draw = crate::schedule::mix(seed, step);
+            seed = draw;
+            let slot = (draw % 61) as u32;
+            let (due, priority) = ((draw >> 20 & 63) as i64, (draw >> 30 & 3) as i32 - 2);
+            let rank = Rank { due, priority, order: slot.into() };
+            match draw >> 40 & 7 {
+                0 => {
+                    timeline.place(slot, None, (draw >> 50 & 1) as i64);
+                    model.remove(&slot);
+                }
+                1 => {
+                    let plain = model.iter().filter(|(_, (_, slack))| *slack == 0).map(|(slot, (rank, _))| (*rank, *slot)).min();
+                    let (mover, moves) = match plain {
+                        Some((_, first)) if draw >> 43 & 1 == 0 => (first, true),
+                        _ => (slot, plain.is_some_and(|(_, first)| first == slot)),
+                    };
+                    let rank = Rank { order: mover.into(), ..rank };
+                    assert_eq!(timeline.first_moves(mover, rank), moves, "step {step}");
+                    if moves {
+                        model.insert(mover, (rank, 0));
+                    }
+                }
+                kind => {
+                    let slack = if kind > 4 { (draw >> 45 & 15) as i64 } else { 0 };
+                    timeline.place(slot, Some(rank), slack);
+                    model.insert(slot, (rank, slack));
+                }
+            }
+            let ranks = || model.iter().map(|(slot, (rank, slack))| (*slot, *rank, *slack));
+            assert_eq!(timeline.first(), ranks().map(|(slot, rank, _)| (rank, slot)).min(), "step {step}");
+            assert_eq!(timeline.wake(), ranks().map(|(_, rank, slack)| rank.due + slack).min(), "step {step}");
+            assert_eq!(timeline.contains(slot), model.contains_key(&slot), "step {step}");
+            assert_eq!(timeline.is_due(slot, 20), model.get(&slot).is_some_and(|(rank, _)| rank.due <= 20), "step {step}");
+            let mut due: Vec<u32> = timeline.due(20).collect();
+            due.sort_unstable();
+            let expected: Vec<u32> = ranks().filter(|(_, rank, _)| rank.due <= 20).map(|(slot, ..)| slot).collect();
+            assert_eq!(due, expected, "step {step}");
         }
     }
 }
