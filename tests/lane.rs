@@ -66,6 +66,16 @@ fn life(act: Act, end: Outcome, panics: bool, is_observed: bool) -> Vec<String> 
             let text = format!("{number}: {:?} {:?} {}", run.facts().due, run.facts().late, run.facts().late_by as u8);
             host.calls.lock().unwrap().push(text);
             run.progress(calls, 9);
+            if number == 2 && calls == 3 {
+                // Those of a run that is over say nothing of this one.
+                host.tokens.lock().unwrap().iter().for_each(|token| token.progress(1, 2));
+                let own = handles.lock().unwrap()[2].progress();
+                host.calls.lock().unwrap().push(format!("{own:?}"));
+                host.tokens.lock().unwrap().iter().for_each(|token| token.progress(0, 0));
+            }
+            if number == 2 && calls == 4 {
+                _ = handles.lock().unwrap()[2].cancel();
+            }
             if number == 1 && calls == 2 {
                 host.tokens.lock().unwrap().push(RunView::clone(run));
                 let scheduler = run.scheduler();
