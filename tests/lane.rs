@@ -61,11 +61,18 @@ fn life(act: Act, end: Outcome, panics: bool, is_observed: bool) -> Vec<String> 
         let (host, handles) = (host.clone(), jobs.clone());
         let mut calls = 0;
         let chain = scheduler.every(2).seconds().missed(Missed::RunAll { most: 3 });
+        let chain = if number == 2 { chain.starting_at(start + Duration::from_millis(700)) } else { chain };
         let job = chain.do_with(move |run| {
             calls += 1;
             let text = format!("{number}: {:?} {:?} {}", run.facts().due, run.facts().late, run.facts().late_by as u8);
             host.calls.lock().unwrap().push(text);
-            run.progress(calls, 9);
+            if number == 0 {
+                // What another job said of its run is not said of this one.
+                let own = handles.lock().unwrap()[0].progress();
+                host.calls.lock().unwrap().push(format!("{own:?}"));
+            } else {
+                run.progress(calls, 9);
+            }
             if number == 2 && calls == 3 {
                 // Those of a run that is over say nothing of this one.
                 host.tokens.lock().unwrap().iter().for_each(|token| token.progress(1, 2));
