@@ -65,7 +65,7 @@ impl<T> Results<T> {
         if size_of::<T>() == 0 {
             let left = self.0.lock();
             let kept = left.value.clone().map(|kept| (kept, codec(&left)));
-            std::mem::drop(left);
+            drop(left);
             if let Some(kept) = kept {
                 drop_quietly(value);
                 return kept;
@@ -74,7 +74,7 @@ impl<T> Results<T> {
         let value = Arc::new(value);
         let mut left = self.0.lock();
         let (old, codec) = (left.value.replace(value.clone()), codec(&left));
-        std::mem::drop(left);
+        drop(left);
         // Dropped without the lock: it is the user's.
         drop_quietly(old);
         (value, codec)
@@ -107,10 +107,12 @@ impl<T> Results<T> {
     fn set_codec(&self, codec: Arc<Codec<T>>) -> bool {
         let mut left = self.0.lock();
         let slot = &mut left.rest().codec;
-        let refused = slot.is_some().then(|| codec.clone());
-        slot.get_or_insert(codec);
-        drop(left);
-        refused.is_none()
+        if slot.is_some() {
+            // The one that is refused is the user's, and goes after the lock.
+            return false;
+        }
+        *slot = Some(codec);
+        true
     }
 }
 
