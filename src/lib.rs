@@ -40,6 +40,8 @@
 mod builder;
 mod caught;
 mod clock;
+#[cfg(feature = "command")]
+mod command;
 mod error;
 mod event;
 mod executor;
@@ -48,6 +50,8 @@ mod global;
 pub mod guide;
 mod history;
 mod id;
+#[cfg(any(feature = "crontab", feature = "launchd", feature = "systemd"))]
+mod import;
 mod job;
 mod policy;
 mod queue;
@@ -63,6 +67,8 @@ mod text;
 
 pub use builder::{Alone, Deadline, Every, When};
 pub use clock::{Clock, ClockChange, ManualClock, SystemClock};
+#[cfg(feature = "command")]
+pub use command::{Command, Input, LeftBehind, Output};
 pub use error::{CronError, Error, Field, TextError};
 pub use event::{DropReason, Event, Failure, FailureKind, RemoveReason};
 pub use executor::{Executor, Pool, Work};
@@ -71,6 +77,8 @@ pub use global::{
     run_pending, run_pending_within, schedule,
 };
 pub use id::JobId;
+#[cfg(any(feature = "crontab", feature = "launchd", feature = "systemd"))]
+pub use import::{Import, ImportedJob, Note, NoteKind, Place};
 pub use job::{Blocked, JobHandle, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
 pub use policy::{Backoff, Missed, OnChange, Overlap, WithoutStore};
 pub use run::{BoxError, Fence, JobResult, LateBy, Outcome, Progress, RunFacts, RunView};

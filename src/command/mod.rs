@@ -1,0 +1,255 @@
+//! Commands as jobs (feature `command`): child processes that never hold up the poll.
+//!
+//! [`Command`] is what is to be run, a plain value. [`When::do_command`](crate::When::do_command) makes it a job: each run
+//! starts a process in a group of its own, away from the polling thread, and ends with it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What is kept of a run's output unless the command says otherwise, in bytes.
+const USUAL_OUTPUT: usize = 64 * 1024;
+
+/// How long a process that was told to end has for it, unless the command says otherwise.
+const USUAL_GRACE: Duration = Duration::from_secs(10);
+
+/// A program to run, and what it finds: its arguments, environment, directory, and where its output goes.
+///
+/// ```
+/// use punctual::Command;
+///
+/// let backup = Command::new("/usr/bin/rsync").args(["-a", "/home", "/backup"]).dir("/").env("LC_ALL", "C");
+/// let line = Command::shell("fetch | gzip > today.gz").shell_path("/bin/bash");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a command does nothing until a job runs it"]
+pub struct Command {
+    pub(crate) program: OsString,
+    pub(crate) args: Vec<OsString>,
+    /// Whether the last argument is a line for the shell that `program` is.
+    pub(crate) is_shell: bool,
+    /// In order; `None` takes a variable away.
+    pub(crate) env: Vec<(OsString, Option<OsString>)>,
+    /// Whether the process finds only the variables that are named.
+    pub(crate) bare_env: bool,
+    pub(crate) dir: Option<PathBuf>,
+    pub(crate) user: Option<String>,
+    pub(crate) group: Option<String>,
+    pub(crate) stdin: Input,
+    pub(crate) stdout: Output,
+    pub(crate) stderr: Output,
+    pub(crate) umask: Option<u32>,
+    pub(crate) nice: Option<i32>,
+    /// Exit codes that are taken for success.
+    pub(crate) succeeds_with: Vec<i32>,
+    /// How many bytes are kept of each stream that is captured.
+    pub(crate) keeps: usize,
+    /// How long it has to end once it was told to, before it is killed.
+    pub(crate) grace: Duration,
+    pub(crate) left_behind: LeftBehind,
+    /// What runs after it, if it succeeds or its failure does not count.
+    pub(crate) next: Option<Box<Command>>,
+    pub(crate) failure_counts: bool,
+}
+
+/// What a process reads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Input {
+    /// Nothing: the end at once.
+    #[default]
+    Nothing,
+    /// These bytes, then the end.
+    Bytes(Vec<u8>),
+    /// A file.
+    File(PathBuf),
+}
+
+/// Where a process writes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Output {
+    /// It is captured: the beginning and the end of it, up to [`Command::keep_output`].
+    #[default]
+    Captured,
+    /// To the end of a file, which is made if it is not there.
+    Append(PathBuf),
+    /// Into a file, which is emptied first.
+    Replace(PathBuf),
+    /// Nowhere.
+    Nowhere,
+    /// To where the host's own goes.
+    Inherited,
+}
+
+/// What becomes of processes that a command started and that are still there when it has ended by itself.
+///
+/// A command that is stopped (its time is up, its job is cancelled, the scheduler is shut down) takes them with it in any case,
+/// as far as they stayed in its process group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LeftBehind {
+    /// They go on, as under cron.
+    #[default]
+    GoOn,
+    /// They are told to end, and then killed, as under launchd and systemd.
+    End,
+}
+
+impl Command {
+    /// A program, found by `PATH` if it is a bare name, and no shell.
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Command {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            is_shell: false,
+            env: Vec::new(),
+            bare_env: false,
+            dir: None,
+            user: None,
+            group: None,
+            stdin: Input::Nothing,
+            stdout: Output::Captured,
+            stderr: Output::Captured,
+            umask: None,
+            nice: None,
+            succeeds_with: vec![0],
+            keeps: USUAL_OUTPUT,
+            grace: USUAL_GRACE,
+            left_behind: LeftBehind::GoOn,
+            next: None,
+            failure_counts: true,
+        }
+    }
+
+    /// A line for the shell: `/bin/sh -c line`.
+    pub fn shell(line: impl AsRef<OsStr>) -> Self {
+        Command { is_shell: true, ..Command::new("/bin/sh").arg("-c").arg(line) }
+    }
+
+    /// Another shell for [`shell`](Self::shell). It says nothing for a command without one.
+    pub fn shell_path(mut self, shell: impl AsRef<OsStr>) -> Self {
+        if self.is_shell {
+            self.program = shell.as_ref().to_owned();
+        }
+        self
+    }
+
+    /// One argument more.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Further arguments.
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// A variable of its environment, beside those of the host.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self
+    }
+
+    /// Takes a variable of the host's away.
+    pub fn without_env(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.env.push((name.as_ref().to_owned(), None));
+        self
+    }
+
+    /// It finds only the variables that are named, before this or after, and none of the host's.
+    pub fn bare_env(mut self) -> Self {
+        self.bare_env = true;
+        self
+    }
+
+    /// Its working directory; without one, the host's.
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// The user to run as, by name or number. Only root can run as another user than itself.
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// The group to run as, by name or number; without one, that of the user.
+    pub fn group(mut self, group: impl Into<String>) -> Self {
+        self.group = Some(group.into());
+        self
+    }
+
+    /// What it reads.
+    pub fn stdin(mut self, input: Input) -> Self {
+        self.stdin = input;
+        self
+    }
+
+    /// Where it writes its results.
+    pub fn stdout(mut self, output: Output) -> Self {
+        self.stdout = output;
+        self
+    }
+
+    /// Where it writes its troubles.
+    pub fn stderr(mut self, output: Output) -> Self {
+        self.stderr = output;
+        self
+    }
+
+    /// The bits that its new files do not get: `0o022`.
+    pub fn umask(mut self, mask: u32) -> Self {
+        self.umask = Some(mask);
+        self
+    }
+
+    /// How far it stands back for others, -20 to 19; below 0 only for root.
+    pub fn nice(mut self, nice: i32) -> Self {
+        self.nice = Some(nice);
+        self
+    }
+
+    /// The exit codes that are taken for success, in place of 0 alone.
+    pub fn succeeds_with(mut self, codes: impl IntoIterator<Item = i32>) -> Self {
+        self.succeeds_with = codes.into_iter().collect();
+        self
+    }
+
+    /// How many bytes are kept of each stream that is captured: half from its beginning, half from its end. 64 KiB unless said.
+    pub fn keep_output(mut self, bytes: usize) -> Self {
+        self.keeps = bytes;
+        self
+    }
+
+    /// How long it has to end once it is told to (`SIGTERM`), before it is killed. 10 seconds unless said.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// What becomes of processes that it leaves behind.
+    pub fn left_behind(mut self, what: LeftBehind) -> Self {
+        self.left_behind = what;
+        self
+    }
+
+    /// A failure of it does not count: the run goes on as if it had succeeded.
+    pub fn may_fail(mut self) -> Self {
+        self.failure_counts = false;
+        self
+    }
+
+    /// What runs after it in the same run, once it has succeeded.
+    pub fn then(mut self, next: Command) -> Self {
+        let mut last = &mut self.next;
+        while let Some(command) = last {
+            last = &mut command.next;
+        }
+        *last = Some(Box::new(next));
+        self
+    }
+}
