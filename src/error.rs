@@ -95,6 +95,10 @@ pub enum Error {
     NeverFresh { delay: Duration, within: Duration },
     #[error("there is no tokio runtime here; register the job within one, or use do_future with a way to spawn")]
     NoRuntime,
+    #[error(
+        "the thread for commands could not be started: {reason}; free what the system is short of and register the job again"
+    )]
+    NoCommandThread { reason: String },
     #[error("missed(RunAll {{ most: 0 }}) would make up for nothing; write 1 or more, or Missed::Skip")]
     ZeroCatchUp,
 }

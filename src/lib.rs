@@ -68,7 +68,7 @@ mod text;
 pub use builder::{Alone, Deadline, Every, When};
 pub use clock::{Clock, ClockChange, ManualClock, SystemClock};
 #[cfg(feature = "command")]
-pub use command::{Command, Input, LeftBehind, Output};
+pub use command::{Command, CommandError, Finished, Input, LeftBehind, Output};
 pub use error::{CronError, Error, Field, TextError};
 pub use event::{DropReason, Event, Failure, FailureKind, RemoveReason};
 pub use executor::{Executor, Pool, Work};

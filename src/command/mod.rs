@@ -1,7 +1,31 @@
 //! Commands as jobs (feature `command`): child processes that never hold up the poll.
 //!
 //! [`Command`] is what is to be run, a plain value. [`When::do_command`](crate::When::do_command) makes it a job: each run
-//! starts a process in a group of its own, away from the polling thread, and ends with it.
+//! starts a process in a group of its own, away from the polling thread, and ends with it. What it gives is [`Finished`], or
+//! [`CommandError`].
+//!
+//! One thread of the library's own, started with the first job of that kind, waits for all processes of all schedulers, reads
+//! what they write and tells them to end ([`thread`], [`going`]); what may take its time (users, files, the start of the
+//! process itself) is done on a few threads beside it that come and go. That thread sleeps while there is nothing to do, stays
+//! until the program ends and does not keep it from ending. A pool's threads would each have waited for one process; signal
+//! handlers of our own would have met the host's.
+//!
+//! A run is over when its process is, also one that was told to stop: `shutdown` waits for it, and names it if it does not
+//! end. Processes that it left behind do not hold it up ([`LeftBehind`]), also if they keep its output open: that is read as far as it is there.
+//! So what they write later is lost, as is the signal that tells them so: a pipe without a reader.
+//!
+//! How many run at once: each job holds the named limit `commands`, which lets 100 at once in a scheduler, and those that wait
+//! say so ([`Blocked::Limit`](crate::Blocked::Limit)). A process costs memory, a place in the system's table and up to four
+//! open files here, of which 1,024 are usual: 1,000 that come due together must not fail for that, or take the machine down.
+//! A limit that each job could leave out by naming another (a mutex, say) would not hold, so it is by its own name that it is
+//! changed: `.at_most(500, "commands")`, on all of them.
+
+mod finished;
+mod going;
+mod system;
+mod thread;
+
+pub use finished::{CommandError, Finished};
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -12,6 +36,9 @@ const USUAL_OUTPUT: usize = 64 * 1024;
 
 /// How long a process that was told to end has for it, unless the command says otherwise.
 const USUAL_GRACE: Duration = Duration::from_secs(10);
+
+/// The longest name in an error, in characters.
+const LONGEST_LABEL: usize = 100;
 
 /// A program to run, and what it finds: its arguments, environment, directory, and where its output goes.
 ///
@@ -127,6 +154,22 @@ impl Command {
         Command { is_shell: true, ..Command::new("/bin/sh").arg("-c").arg(line) }
     }
 
+    /// What cron makes of the command of a line in its table (crontab(5)): a line for the shell, and after the first `%` what
+    /// it reads, in which every further `%` ends a line. `\\%` is a percent sign.
+    ///
+    /// ```
+    /// use punctual::{Command, Input};
+    ///
+    /// let mail = Command::crontab_line("mail -s 'It is 10\\%' joe%Joe,%%Where are your kids?");
+    /// let same = Command::shell("mail -s 'It is 10%' joe").stdin(Input::Bytes(b"Joe,\n\nWhere are your kids?\n".to_vec()));
+    /// assert_eq!(mail, same);
+    /// ```
+    pub fn crontab_line(line: impl AsRef<str>) -> Self {
+        let (line, input) = crontab_parts(line.as_ref());
+        let command = Command::shell(line);
+        if input.is_empty() { command } else { command.stdin(Input::Bytes(input.into_bytes())) }
+    }
+
     /// Another shell for [`shell`](Self::shell). It says nothing for a command without one.
     pub fn shell_path(mut self, shell: impl AsRef<OsStr>) -> Self {
         if self.is_shell {
@@ -171,7 +214,10 @@ impl Command {
         self
     }
 
-    /// The user to run as, by name or number. Only root can run as another user than itself.
+    /// The user to run as, by name or number. Only root can run as another user than itself; it then has no groups but that of
+    /// the user, or [`group`](Self::group).
+    ///
+    /// Files for its input and output are opened by the host's own user, as cron, launchd and systemd do.
     pub fn user(mut self, user: impl Into<String>) -> Self {
         self.user = Some(user.into());
         self
@@ -202,12 +248,14 @@ impl Command {
     }
 
     /// The bits that its new files do not get: `0o022`.
+    ///
+    /// It is a shell that sets this, and [`nice`](Self::nice): a program that is not there fails with its exit code 127 then.
     pub fn umask(mut self, mask: u32) -> Self {
         self.umask = Some(mask);
         self
     }
 
-    /// How far it stands back for others, -20 to 19; below 0 only for root.
+    /// How far it stands back for others, -20 to 19; less far than the host only for root, as the user that it runs as.
     pub fn nice(mut self, nice: i32) -> Self {
         self.nice = Some(nice);
         self
@@ -220,6 +268,7 @@ impl Command {
     }
 
     /// How many bytes are kept of each stream that is captured: half from its beginning, half from its end. 64 KiB unless said.
+    /// Of several commands in one run, the one that keeps most says it.
     pub fn keep_output(mut self, bytes: usize) -> Self {
         self.keeps = bytes;
         self
@@ -237,13 +286,15 @@ impl Command {
         self
     }
 
-    /// A failure of it does not count: the run goes on as if it had succeeded.
+    /// A failure of it does not count: the run goes on as if it had succeeded. That it cannot be started is such a
+    /// failure too, unless nothing else of the run has been.
     pub fn may_fail(mut self) -> Self {
         self.failure_counts = false;
         self
     }
 
-    /// What runs after it in the same run, once it has succeeded.
+    /// What runs after it in the same run, once it has succeeded. What they write is joined, and the last one's status is the
+    /// run's.
     pub fn then(mut self, next: Command) -> Self {
         let mut last = &mut self.next;
         while let Some(command) = last {
@@ -251,5 +302,95 @@ impl Command {
         }
         *last = Some(Box::new(next));
         self
+    }
+
+    /// This one, and those that run after it, each alone.
+    fn into_steps(mut self) -> Vec<Command> {
+        let mut steps = Vec::new();
+        let mut next = self.next.take();
+        steps.push(self);
+        while let Some(mut command) = next {
+            next = command.next.take();
+            steps.push(*command);
+        }
+        steps
+    }
+
+    /// What it is called in errors: the line for the shell, or the program.
+    fn label(&self) -> String {
+        let line = self.args.last().filter(|_| self.is_shell);
+        let text = line.unwrap_or(&self.program).to_string_lossy();
+        match text.char_indices().nth(LONGEST_LABEL) {
+            Some((end, _)) => format!("{}...", &text[..end]),
+            None => text.into_owned(),
+        }
+    }
+}
+
+/// The line for the shell, and what it reads, as the crons that go back to ISC cron 4.1 part them (`child_process` in
+/// do_command.c): a backslash goes only before a percent sign, and input that does not end a line gets the end of it.
+fn crontab_parts(text: &str) -> (String, String) {
+    let (mut line, mut chars, mut is_escaped) = (String::new(), text.chars(), false);
+    for char in chars.by_ref() {
+        match char {
+            '%' if is_escaped => {
+                line.pop();
+            }
+            '%' => break,
+            _ => {}
+        }
+        line.push(char);
+        is_escaped = char == '\\' && !is_escaped;
+    }
+    let (mut input, mut is_escaped) = (String::new(), false);
+    for char in chars {
+        // Here a backslash before a backslash does not take its force away.
+        match char {
+            '%' if is_escaped => {
+                input.pop();
+                input.push('%');
+            }
+            '%' => input.push('\n'),
+            char => input.push(char),
+        }
+        is_escaped = char == '\\';
+    }
+    if !input.is_empty() && !input.ends_with('\n') {
+        input.push('\n');
+    }
+    (line, input)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_crontab_is_parted_at_percent_signs() {
+        let rows = [
+            ("", "", ""),
+            ("date", "date", ""),
+            ("cat%", "cat", ""),
+            ("cat%%", "cat", "\n"),
+            ("cat%one", "cat", "one\n"),
+            ("cat%one%two%", "cat", "one\ntwo\n"),
+            ("%only input", "", "only input\n"),
+            (r"date +\%H:\%M", "date +%H:%M", ""),
+            (r"date +\%H%\%M%\%", "date +%H", "%M\n%\n"),
+            (r"printf 'a\n'", r"printf 'a\n'", ""),
+            (r"sed 's/\\/x/'", r"sed 's/\\/x/'", ""),
+            (r"echo \\%in", r"echo \\", "in\n"),
+            (r"echo \\\%in", r"echo \\%in", ""),
+            (r"cat%a\b\\c\", r"cat", "a\\b\\\\c\\\n"),
+            (r"cat%\\%", r"cat", "\\%\n"),
+            ("echo é%ü%", "echo é", "ü\n"),
+            ("cat%one\ntwo\n", "cat", "one\ntwo\n"),
+        ];
+        let failures: Vec<String> = rows
+            .iter()
+            .filter(|(text, line, input)| crontab_parts(text) != ((*line).to_owned(), (*input).to_owned()))
+            .map(|(text, line, input)| format!("{text:?}: {:?}, where it is {line:?} and {input:?}", crontab_parts(text)))
+            .collect();
+        assert!(failures.is_empty(), "{} rows differ:\n{}", failures.len(), failures.join("\n"));
     }
 }

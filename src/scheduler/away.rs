@@ -295,10 +295,21 @@ where
 
 type Making = dyn Fn(RunView, Option<Value>) -> Pin<Box<dyn Future<Output = Called> + Send>> + Send + Sync;
 
+/// What becomes of a job's own future when its run is told to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AtStop {
+    /// It is dropped, and the run is over.
+    Dropped,
+    /// It is polled, sees to it itself, and the run is over when it is ready. Unless it was done all the same, the run ends as
+    /// stopped.
+    #[cfg(feature = "command")]
+    EndsItself,
+}
+
 /// A job as a future, on whatever runs futures.
-pub(super) fn on_runtime(spawn: impl Fn(JobFuture) + Send + Sync + 'static, make: Arc<Making>) -> Launcher {
+pub(super) fn on_runtime(spawn: impl Fn(JobFuture) + Send + Sync + 'static, at_stop: AtStop, make: Arc<Making>) -> Launcher {
     Arc::new(move |away| {
-        spawn(JobFuture { away, make: make.clone(), going: None });
+        spawn(JobFuture { away, at_stop, make: make.clone(), going: None });
         Ok(())
     })
 }
@@ -309,6 +320,7 @@ pub(super) fn on_runtime(spawn: impl Fn(JobFuture) + Send + Sync + 'static, make
 #[must_use = "a future does nothing until it is polled"]
 pub struct JobFuture {
     away: Away,
+    at_stop: AtStop,
     make: Arc<Making>,
     going: Option<Pin<Box<dyn Future<Output = Called> + Send>>>,
 }
@@ -323,11 +335,12 @@ impl Future for JobFuture {
         }
         // First the waker, then the look, or a stop in between would be slept through.
         this.away.view.signals.wake_by(context.waker());
-        let how = if this.away.view.signals.is_stopped() {
+        let how = if this.away.view.signals.is_stopped() && !this.ends_itself() {
             How::Stopped
         } else {
             match caught(|| this.go_on(context)) {
                 Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(Err(_))) if this.ends_itself() && this.away.view.signals.is_stopped() => How::Stopped,
                 Ok(Poll::Ready(called)) => How::Called(called),
                 Err(said) => How::Panicked(said),
             }
@@ -339,6 +352,11 @@ impl Future for JobFuture {
 }
 
 impl JobFuture {
+    /// One that has not begun has nothing to see to.
+    fn ends_itself(&self) -> bool {
+        self.at_stop != AtStop::Dropped && self.going.is_some()
+    }
+
     fn go_on(&mut self, context: &mut Context<'_>) -> Poll<Called> {
         if self.going.is_none() {
             self.away.begin();

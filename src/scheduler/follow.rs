@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::away::{JobFuture, on_executor};
+use super::away::{AtStop, JobFuture, on_executor};
 use super::entry::{All, Body, Chain, Join, On};
 use super::options::{Options, Place, job_options};
 use super::register::{InBackground, Kept, OnPoll, entry, future_body};
@@ -263,8 +263,25 @@ impl<T: Send + Sync + 'static, C: 'static> Following<T, C> {
         R: Future<Output: JobResult> + Send + 'static,
     {
         self.register(Place::Away, |kept| {
-            let launcher = future_body(spawn, kept, move |run, value| value_of::<T>(value).map(|value| job(run, value)));
-            Body::Away { launcher, pooled: false }
+            let job = move |run, value| value_of::<T>(value).map(|value| job(run, value));
+            Body::Away { launcher: future_body(spawn, AtStop::Dropped, kept, job), pooled: false }
+        })
+    }
+
+    /// [`do_future`](Self::do_future) for futures that end by themselves when their run is told to stop, and hold a limit
+    /// unless the job has said what that lets through.
+    #[cfg(feature = "command")]
+    pub(crate) fn do_to_its_end<S, F, R, U>(mut self, limit: (u32, &str), spawn: S, job: F) -> Result<JobHandle<U>, Error>
+    where
+        S: Fn(JobFuture) + Send + Sync + 'static,
+        F: Fn(RunView, Arc<T>) -> R + Send + Sync + 'static,
+        R: Future<Output: JobResult<Value = U>> + Send + 'static,
+        U: Send + Sync + 'static,
+    {
+        self.options.usual_limit(limit);
+        self.register(Place::Away, |kept| {
+            let job = move |run, value| value_of::<T>(value).map(|value| job(run, value));
+            Body::Away { launcher: future_body(spawn, AtStop::EndsItself, kept, job), pooled: false }
         })
     }
 }

@@ -113,6 +113,14 @@ impl Options {
         self.limits.push((name.into(), allows));
     }
 
+    /// A limit that holds unless it was said what it lets through.
+    #[cfg(feature = "command")]
+    pub(super) fn usual_limit(&mut self, (most, name): (u32, &str)) {
+        if !self.limits.iter().any(|(named, _)| &**named == name) {
+            self.limit(name.to_owned(), Allows::AtOnce(most));
+        }
+    }
+
     pub(super) fn window(&mut self, from: &str, to: &str) {
         match Schedule::reboot().between(from, to) {
             Ok(window) => self.window = Some(window),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::away::Launcher;
-use super::away::{JobFuture, on_executor, on_runtime};
+use super::away::{AtStop, JobFuture, on_executor, on_runtime};
 use super::entry::{Body, Job};
 use super::options::{Options, Place, job_options};
 use super::plan::Plan;
@@ -286,14 +286,31 @@ impl<C: 'static> When<Registering<C>> {
         R: Future<Output: JobResult> + Send + 'static,
     {
         self.register(Place::Away, |kept| {
-            let launcher = future_body(spawn, kept, move |run, _| Some(job(run)));
+            let launcher = future_body(spawn, AtStop::Dropped, kept, move |run, _| Some(job(run)));
+            Body::Away { launcher, pooled: false }
+        })
+    }
+
+    /// [`do_future`](Self::do_future) for futures that end by themselves when their run is told to stop, and hold a limit
+    /// unless the job has said what that lets through.
+    #[cfg(feature = "command")]
+    pub(crate) fn do_to_its_end<S, F, R, T>(mut self, limit: (u32, &str), spawn: S, job: F) -> Result<JobHandle<T>, Error>
+    where
+        S: Fn(JobFuture) + Send + Sync + 'static,
+        F: Fn(RunView) -> R + Send + Sync + 'static,
+        R: Future<Output: JobResult<Value = T>> + Send + 'static,
+        T: Send + Sync + 'static,
+    {
+        self.target.options.usual_limit(limit);
+        self.register(Place::Away, |kept| {
+            let launcher = future_body(spawn, AtStop::EndsItself, kept, move |run, _| Some(job(run)));
             Body::Away { launcher, pooled: false }
         })
     }
 }
 
 /// A job that is a future for each run. Without a future the result to follow could not be read.
-pub(super) fn future_body<S, F, R, T>(spawn: S, kept: Kept<T>, job: F) -> Launcher
+pub(super) fn future_body<S, F, R, T>(spawn: S, at_stop: AtStop, kept: Kept<T>, job: F) -> Launcher
 where
     S: Fn(JobFuture) + Send + Sync + 'static,
     F: Fn(RunView, Option<Value>) -> Option<R> + Send + Sync + 'static,
@@ -302,6 +319,7 @@ where
 {
     on_runtime(
         spawn,
+        at_stop,
         Arc::new(move |run, value| {
             let (kept, future) = (kept.clone(), job(run, value));
             Box::pin(async move {
