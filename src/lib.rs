@@ -77,8 +77,10 @@ pub use global::{
     run_pending, run_pending_within, schedule,
 };
 pub use id::JobId;
+#[cfg(feature = "launchd")]
+pub use import::PropertyList;
 #[cfg(any(feature = "crontab", feature = "launchd", feature = "systemd"))]
-pub use import::{Import, ImportedJob, Note, NoteKind, Place};
+pub use import::{Import, ImportedJob, KeepUp, Note, NoteKind, Place, StartsOn};
 pub use job::{Blocked, JobHandle, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
 pub use policy::{Backoff, Missed, OnChange, Overlap, WithoutStore};
 pub use run::{BoxError, Fence, JobResult, LateBy, Outcome, Progress, RunFacts, RunView};

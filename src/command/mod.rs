@@ -22,6 +22,7 @@
 
 mod finished;
 mod going;
+mod show;
 mod system;
 mod thread;
 

@@ -3,6 +3,9 @@
 //!
 //! Nothing is dropped in silence: what a file says and a job cannot carry is a [`Note`].
 
+#[cfg(feature = "launchd")]
+mod launchd;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +13,9 @@ use std::time::Duration;
 use crate::command::Command;
 use crate::policy::{Missed, Overlap};
 use crate::schedule::Schedule;
+
+#[cfg(feature = "launchd")]
+pub use launchd::PropertyList;
 
 /// What was found in one file or more.
 #[derive(Debug, Clone, Default)]
@@ -39,8 +45,72 @@ pub struct ImportedJob {
     pub overlap: Overlap,
     /// How long a run may take.
     pub timeout: Option<Duration>,
+    /// The least time between two starts.
+    pub spacing: Option<Duration>,
+    /// Whether it is started again when it has ended, and when.
+    pub keep_up: Option<KeepUp>,
+    /// What else starts it.
+    pub starts_on: Vec<StartsOn>,
     /// Whether its file says that it is not to run.
     pub disabled: bool,
+}
+
+/// A job that is started again when it has ended, for as long as all of this holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct KeepUp {
+    /// Only after a run that failed (true), or only after one that did not (false).
+    pub after_failure: Option<bool>,
+    /// Only while these paths are there (true), or are not (false).
+    pub paths: Vec<(PathBuf, bool)>,
+}
+
+impl KeepUp {
+    /// Whether nothing is asked of its last run and of the paths.
+    pub(crate) fn is_always(&self) -> bool {
+        self.after_failure.is_none() && self.paths.is_empty()
+    }
+
+    /// Whether it may start, by how its last run went, if there was one.
+    pub(crate) fn lets_start(&self, failed: Option<bool>) -> bool {
+        let by_run = failed.is_none_or(|failed| self.after_failure.is_none_or(|wanted| wanted == failed));
+        by_run && self.paths.iter().all(|(path, there)| path.exists() == *there)
+    }
+}
+
+/// What starts a job besides its schedule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartsOn {
+    /// A file or a directory is made, changed or removed.
+    Change(PathBuf),
+    /// There is something in a directory: it runs until nothing is.
+    Content(PathBuf),
+}
+
+/// The schedule of a job that other things start: it is due as the last day that there is ends.
+#[cfg(feature = "launchd")]
+fn on_demand() -> Schedule {
+    Schedule::once_at(chrono::DateTime::from_timestamp_nanos(crate::schedule::LATEST - 1))
+}
+
+impl ImportedJob {
+    /// A job of which nothing is said but when it runs and what.
+    pub(crate) fn new(name: String, place: Place, schedule: Schedule, command: Command) -> Self {
+        ImportedJob {
+            name,
+            place,
+            schedule,
+            command,
+            missed: Missed::RunOnce,
+            overlap: Overlap::Skip,
+            timeout: None,
+            spacing: None,
+            keep_up: None,
+            starts_on: Vec::new(),
+            disabled: false,
+        }
+    }
 }
 
 /// A place in a file.
