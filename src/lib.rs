@@ -77,6 +77,8 @@ pub use global::{
     run_pending, run_pending_within, schedule,
 };
 pub use id::JobId;
+#[cfg(feature = "crontab")]
+pub use import::{CronEnvironment, Crontab};
 #[cfg(any(feature = "crontab", feature = "launchd", feature = "systemd"))]
 pub use import::{Import, ImportedJob, Note, NoteKind, Place};
 pub use job::{Blocked, JobHandle, JobSnapshot, Jobs, LastRun, RunEnd, Stats};

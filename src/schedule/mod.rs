@@ -35,6 +35,8 @@ pub use zone::Zone;
 use calendar::{Anchor, Calendar};
 pub(crate) use combine::{Exclusions, Predicate, Window};
 use cron::Cron;
+#[cfg(feature = "crontab")]
+pub(crate) use cron::draw;
 pub(crate) use interval::{Random, Unit, mix};
 use occurrence::Occurrences;
 use pattern::{Pattern, SECOND};
