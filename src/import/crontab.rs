@@ -348,7 +348,11 @@ impl Reading<'_> {
                     );
                     return Err((at, reason));
                 }
-                Some(User::of(user))
+                let user = User::of(user);
+                if user.name.is_empty() {
+                    return Err((at, "the line ends where a user would go; write one after the fields".to_owned()));
+                }
+                Some(user)
             }
         };
         let single = flags(&mut rest);
