@@ -99,6 +99,9 @@ pub enum Error {
         "the thread for commands could not be started: {reason}; free what the system is short of and register the job again"
     )]
     NoCommandThread { reason: String },
+    #[cfg(feature = "launchd")]
+    #[error("{path} cannot be watched: {error}; take it out of WatchPaths, QueueDirectories or PathState, or mend it")]
+    Watch { path: String, error: String },
     #[error("missed(RunAll {{ most: 0 }}) would make up for nothing; write 1 or more, or Missed::Skip")]
     ZeroCatchUp,
 }

@@ -45,6 +45,8 @@ mod command;
 mod error;
 mod event;
 mod executor;
+#[cfg(feature = "crontab")]
+mod export;
 mod global;
 #[cfg(any(doc, doctest))]
 pub mod guide;
@@ -72,6 +74,8 @@ pub use command::{Command, CommandError, Finished, Input, LeftBehind, Output};
 pub use error::{CronError, Error, Field, TextError};
 pub use event::{DropReason, Event, Failure, FailureKind, RemoveReason};
 pub use executor::{Executor, Pool, Work};
+#[cfg(feature = "crontab")]
+pub use export::{CronLine, NotExact};
 pub use global::{
     clear, cron, default_scheduler, every, every_period, following, idle, jobs, next_run, once_after, once_at, run_all,
     run_pending, run_pending_within, schedule,
@@ -79,6 +83,8 @@ pub use global::{
 pub use id::JobId;
 #[cfg(feature = "launchd")]
 pub use import::PropertyList;
+#[cfg(feature = "crontab")]
+pub use import::{CronEnvironment, Crontab};
 #[cfg(any(feature = "crontab", feature = "launchd", feature = "systemd"))]
 pub use import::{Import, ImportedJob, KeepUp, Note, NoteKind, Place, StartsOn};
 pub use job::{Blocked, JobHandle, JobSnapshot, Jobs, LastRun, RunEnd, Stats};

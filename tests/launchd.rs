@@ -7,8 +7,10 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
-use punctual::{Import, NoteKind, PropertyList};
+use punctual::{Finished, Import, JobHandle, ManualClock, NoteKind, PropertyList, Scheduler};
 
 const FOLDER: &str = "tests/data/moving/plists";
 const GOLDEN: &str = "tests/data/moving/plists.golden.txt";
@@ -98,8 +100,10 @@ fn what_starts_a_job() {
             "<key>StartCalendarInterval</key><array><dict><key>Minute</key><integer>0</integer></dict><dict><key>Minute</key><integer>30</integer></dict></array>",
             "(vixie cron 0 * * * *) or (vixie cron 30 * * * *)",
         ),
-        ("<key>KeepAlive</key><true/>", "every second after completion immediately"),
-        ("<key>OnDemand</key><false/>", "every second after completion immediately"),
+        ("<key>KeepAlive</key><true/>", "once at 2199-12-31 23:59:59.999999999 UTC immediately"),
+        ("<key>OnDemand</key><false/>", "once at 2199-12-31 23:59:59.999999999 UTC immediately"),
+        ("<key>KeepAlive</key><true/><key>StartInterval</key><integer>60</integer>", "every minute immediately"),
+        ("<key>WatchPaths</key><array><string>/etc/hosts</string></array>", "once at 2199-12-31 23:59:59.999999999 UTC"),
     ];
     for (keys, expected) in rows {
         let import = list(&format!("{WHAT}{keys}"));
@@ -152,4 +156,182 @@ fn what_cannot_be_taken_is_refused_with_what_would_be() {
         let import = PropertyList::new(bytes).read();
         assert_eq!((import.jobs.len(), import.notes.len(), import.notes[0].kind), (0, 1, NoteKind::Refused), "{bytes:?}");
     }
+}
+
+/// A folder that is gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("punctual-launchd-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A job of a property list, on a clock that is moved by hand.
+struct Host {
+    clock: ManualClock,
+    scheduler: Scheduler,
+    job: JobHandle<Finished>,
+}
+
+impl Host {
+    fn of(keys: &str) -> Host {
+        let clock = ManualClock::new("2026-03-01T10:00:00Z".parse().unwrap());
+        let scheduler = Scheduler::builder().clock(clock.clone()).zone(Utc).build();
+        let import = list(&format!("<key>Label</key><string>job</string>{keys}"));
+        assert_eq!((import.jobs.len(), &import.notes[..]), (1, &[][..]));
+        let job = import.register(&scheduler).unwrap().remove(0);
+        Host { clock, scheduler, job }
+    }
+
+    fn is_running(&self) -> bool {
+        self.scheduler.jobs().iter().any(|job| job.running)
+    }
+
+    /// Polls until so many runs have ended, and moves the clock on by a second whenever nothing goes on. Says how far.
+    fn until_runs(&self, runs: u64) -> Duration {
+        let (start, patience) = (self.clock.wall(), Instant::now() + Duration::from_secs(120));
+        while self.job.stats().runs < runs {
+            assert!(Instant::now() < patience, "{} of {runs} runs: {:?}", self.job.stats().runs, self.scheduler.why(&self.job));
+            let tick = self.scheduler.run_pending();
+            if tick.ran() == 0 && !self.is_running() {
+                self.clock.advance(Duration::from_secs(1));
+            }
+            self.scheduler.wait(Duration::from_millis(2));
+        }
+        (self.clock.wall() - start).to_std().unwrap()
+    }
+
+    /// Lets an hour pass in which nothing starts.
+    fn rests(&self) {
+        let runs = self.job.stats().runs;
+        for _ in 0..60 {
+            self.clock.advance(Duration::from_secs(60));
+            let _ = self.scheduler.run_pending();
+        }
+        assert_eq!((self.job.stats().runs, self.is_running()), (runs, false));
+    }
+}
+
+fn program(line: &str) -> String {
+    let line = line.replace('&', "&amp;").replace('<', "&lt;");
+    format!("<key>ProgramArguments</key><array><string>/bin/sh</string><string>-c</string><string>{line}</string></array>")
+}
+
+#[test]
+fn a_job_that_is_kept_up_starts_again_no_sooner_than_its_throttle_lets_it() {
+    let host = Host::of(&format!("{}<key>KeepAlive</key><true/>", program("exit 3")));
+    let took = host.until_runs(4);
+    // Four starts have three pauses of ten seconds between them; a second more for a clock that is moved in seconds.
+    assert!((30..=33).contains(&took.as_secs()), "{took:?}");
+    let host =
+        Host::of(&format!("{}<key>KeepAlive</key><true/><key>ThrottleInterval</key><integer>60</integer>", program("exit 0")));
+    let took = host.until_runs(3);
+    assert!((120..=122).contains(&took.as_secs()), "{took:?}");
+}
+
+#[test]
+fn a_job_that_is_kept_up_after_failures_rests_after_a_success() {
+    let folder = Folder::new("failures");
+    let counted = folder.0.join("runs").display().to_string();
+    // The third run succeeds.
+    let line = format!("echo x >> {counted}; test $(wc -l < {counted}) -ge 3");
+    let keys = "<key>KeepAlive</key><dict><key>SuccessfulExit</key><false/></dict>";
+    let host = Host::of(&(program(&line) + keys));
+    host.until_runs(3);
+    host.rests();
+    assert_eq!((host.job.stats().runs, host.job.stats().errors), (3, 2));
+}
+
+#[test]
+fn a_change_of_a_watched_path_starts_a_job() {
+    let folder = Folder::new("watch");
+    let watched = folder.0.join("hosts");
+    let keys = format!("<key>WatchPaths</key><array><string>{}</string></array>", watched.display());
+    let host = Host::of(&(program("true") + &keys));
+    host.rests();
+    // Made, written to, put in its place by another, removed.
+    let steps: [&dyn Fn(); 4] = [
+        &|| fs::write(&watched, "1").unwrap(),
+        &|| fs::write(&watched, "2").unwrap(),
+        &|| {
+            let other = folder.0.join("other");
+            fs::write(&other, "3").unwrap();
+            fs::rename(&other, &watched).unwrap();
+        },
+        &|| fs::remove_file(&watched).unwrap(),
+    ];
+    for step in steps {
+        let before = host.job.stats().runs;
+        step();
+        host.until_runs(before + 1);
+    }
+}
+
+#[test]
+fn a_queue_is_worked_off_until_its_directory_is_empty() {
+    let folder = Folder::new("queue");
+    let queue = folder.0.join("queue");
+    fs::create_dir(&queue).unwrap();
+    for name in ["a", "b", "c"] {
+        fs::write(queue.join(name), "").unwrap();
+    }
+    let keys = format!("<key>QueueDirectories</key><array><string>{}</string></array>", queue.display());
+    // Each run takes one.
+    let line = format!("rm {0}/$(ls {0} | head -n 1)", queue.display());
+    let host = Host::of(&(program(&line) + &keys));
+    host.until_runs(3);
+    host.rests();
+    assert_eq!(fs::read_dir(&queue).unwrap().count(), 0);
+    fs::write(queue.join("d"), "").unwrap();
+    host.until_runs(4);
+    assert_eq!(fs::read_dir(&queue).unwrap().count(), 0);
+    host.rests();
+    assert_eq!(host.job.stats().errors, 0);
+}
+
+#[test]
+fn a_job_is_kept_up_while_a_path_is_there() {
+    let folder = Folder::new("state");
+    let switch = folder.0.join("on");
+    let state = format!("<dict><key>PathState</key><dict><key>{}</key><true/></dict></dict>", switch.display());
+    let host = Host::of(&format!("{}<key>KeepAlive</key>{state}", program("true")));
+    host.rests();
+    fs::write(&switch, "").unwrap();
+    host.until_runs(2);
+    fs::remove_file(&switch).unwrap();
+    // One may be on its way.
+    host.until_runs(2);
+    for _ in 0..30 {
+        host.clock.advance(Duration::from_secs(1));
+        let _ = host.scheduler.run_pending();
+        host.scheduler.wait(Duration::from_millis(2));
+    }
+    host.rests();
+}
+
+#[test]
+fn the_founding_property_list() {
+    let folder = Folder::new("founding");
+    let (out, err) = (folder.0.join("ingest.out"), folder.0.join("ingest.err"));
+    let keys = format!(
+        "{}<key>StartInterval</key><integer>300</integer><key>StandardOutPath</key><string>{}</string><key>StandardErrorPath</key><string>{}</string>",
+        program("echo ingested; echo nothing wrong >&2"),
+        out.display(),
+        err.display()
+    );
+    let host = Host::of(&keys);
+    let took = host.until_runs(12);
+    assert!((3600..=3601).contains(&took.as_secs()), "{took:?}");
+    let lines = |path: &Path| fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(lines(&out), vec!["ingested"; 12]);
+    assert_eq!(lines(&err), vec!["nothing wrong"; 12]);
 }

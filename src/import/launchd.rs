@@ -3,6 +3,8 @@
 //! A property list says what is to be run and what starts it: intervals, dates, the first load, the end of the run before,
 //! changes of files. launchd folds what it missed asleep into one run at the wake, and starts no job twice, nor sooner than ten
 //! seconds after its last start: so it is here.
+//!
+//! What is started by events alone has a schedule all the same: one occurrence as the last day that there is ends.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,6 +14,7 @@ use plist::{Dictionary, Value};
 
 use super::{Import, ImportedJob, KeepUp, Note, NoteKind, Place, StartsOn, on_demand};
 use crate::command::{Command, Input, LeftBehind, Output};
+use crate::policy::Overlap;
 use crate::schedule::{Dialect, Schedule};
 
 /// How long launchd waits between two starts of a job, unless it says otherwise.
@@ -22,9 +25,6 @@ const USUAL_GRACE: Duration = Duration::from_secs(20);
 
 /// The largest property list that is read, in bytes.
 const LARGEST: usize = 1 << 20;
-
-/// How long after its end a job that is kept up is started again, if its throttle lets it.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// A property list of launchd's (feature `launchd`), in XML or binary.
 ///
@@ -196,26 +196,22 @@ impl Reader {
         let starts_on = starts_on(keys)?;
         let at_load = keys.boolean("RunAtLoad")?.unwrap_or(false);
         let parts: Vec<Schedule> = interval(keys)?.into_iter().chain(dates(keys)?).collect();
-        let schedule = match (parts.into_iter().reduce(Schedule::or), &keep_up) {
-            // What keeps it up starts it whenever nothing else does.
-            (parts, Some(keep_up)) => {
-                let again = Schedule::every_period(PAUSE).after_completion().immediately().build();
-                let again = again.map_err(|error| error.to_string())?;
-                if parts.is_some() {
-                    let text = "StartInterval and StartCalendarInterval start nothing that KeepAlive does not start sooner";
-                    self.note(if keep_up.is_always() { NoteKind::Changed } else { NoteKind::NotCarried }, text);
-                }
-                again
-            }
-            (Some(parts), None) if at_load => parts.with(|spec| spec.immediately = true),
-            (Some(parts), None) => parts,
-            (None, None) if at_load => Schedule::reboot(),
-            (None, None) if !starts_on.is_empty() => on_demand(),
-            (None, None) => return Err(self.nothing_starts_it(keys)),
+        let is_kept_up = keep_up.as_ref().is_some_and(|keep_up| keep_up.paths.is_empty());
+        let is_started = keep_up.is_some() || !starts_on.is_empty();
+        let schedule = match parts.into_iter().reduce(Schedule::or) {
+            Some(parts) => parts,
+            None if is_started => on_demand(),
+            None if at_load => Schedule::reboot(),
+            None => return Err(self.nothing_starts_it(keys)),
         };
+        let first = (at_load || is_kept_up) && schedule != Schedule::reboot();
+        let schedule = if first { schedule.with(|spec| spec.immediately = true) } else { schedule };
+        let has_changes = starts_on.iter().any(|cause| matches!(cause, StartsOn::Change(_)));
         let disabled = keys.boolean("Disabled")?.unwrap_or(false);
         self.left_over(keys);
         Ok(ImportedJob {
+            // A change while it runs is one that it may not have seen.
+            overlap: if has_changes { Overlap::Queue { most: 1 } } else { Overlap::Skip },
             spacing: Some(throttle).filter(|throttle| !throttle.is_zero()),
             keep_up,
             starts_on,
@@ -224,6 +220,7 @@ impl Reader {
         })
     }
 
+    /// Why there is no job of it.
     fn nothing_starts_it(&self, keys: &Keys) -> String {
         let others: Vec<&str> = ["Sockets", "MachServices", "LaunchEvents", "StartOnMount", "inetdCompatibility"]
             .into_iter()

@@ -3,21 +3,43 @@
 //!
 //! Nothing is dropped in silence: what a file says and a job cannot carry is a [`Note`].
 
+#[cfg(feature = "crontab")]
+mod crontab;
 #[cfg(feature = "launchd")]
 mod launchd;
+mod register;
+#[cfg(feature = "launchd")]
+mod watch;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "crontab")]
+pub use crontab::{CronEnvironment, Crontab};
+#[cfg(feature = "launchd")]
+pub use launchd::PropertyList;
+
 use crate::command::Command;
 use crate::policy::{Missed, Overlap};
 use crate::schedule::Schedule;
 
-#[cfg(feature = "launchd")]
-pub use launchd::PropertyList;
-
 /// What was found in one file or more.
+///
+/// ```
+/// # #[cfg(feature = "crontab")] {
+/// use punctual::{Crontab, NoteKind, Scheduler};
+///
+/// let import = Crontab::user("MAILTO=joe\n30 2 * * * tidy-up\n70 * * * * refresh\n").named("joe").read();
+/// let notes: Vec<String> = import.notes.iter().map(ToString::to_string).collect();
+/// assert_eq!(notes[1], "joe:3:1: refused: minute `70` at column 1: 0 to 59 is the range; write a number in it");
+///
+/// let scheduler = Scheduler::new();
+/// let jobs = import.register(&scheduler)?;
+/// assert_eq!(jobs[0].name().as_deref(), Some("joe:2"));
+/// # }
+/// # Ok::<(), punctual::Error>(())
+/// ```
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Import {
@@ -41,7 +63,9 @@ pub struct ImportedJob {
     pub command: Command,
     /// What becomes of missed occurrences: its system's rule.
     pub missed: Missed,
-    /// What becomes of an occurrence that comes while it runs: its system's rule.
+    /// How late a run may still start, if its system has a bound.
+    pub grace: Option<Duration>,
+    /// What becomes of an occurrence that comes while it runs.
     pub overlap: Overlap,
     /// How long a run may take.
     pub timeout: Option<Duration>,
@@ -66,13 +90,8 @@ pub struct KeepUp {
 }
 
 impl KeepUp {
-    /// Whether nothing is asked of its last run and of the paths.
-    pub(crate) fn is_always(&self) -> bool {
-        self.after_failure.is_none() && self.paths.is_empty()
-    }
-
-    /// Whether it may start, by how its last run went, if there was one.
-    pub(crate) fn lets_start(&self, failed: Option<bool>) -> bool {
+    /// Whether it is to be started, by how its last run went, if there was one.
+    fn lets_start(&self, failed: Option<bool>) -> bool {
         let by_run = failed.is_none_or(|failed| self.after_failure.is_none_or(|wanted| wanted == failed));
         by_run && self.paths.iter().all(|(path, there)| path.exists() == *there)
     }
@@ -84,7 +103,7 @@ impl KeepUp {
 pub enum StartsOn {
     /// A file or a directory is made, changed or removed.
     Change(PathBuf),
-    /// There is something in a directory: it runs until nothing is.
+    /// There is something in a directory: it is started again until nothing is.
     Content(PathBuf),
 }
 
@@ -103,6 +122,7 @@ impl ImportedJob {
             schedule,
             command,
             missed: Missed::RunOnce,
+            grace: None,
             overlap: Overlap::Skip,
             timeout: None,
             spacing: None,

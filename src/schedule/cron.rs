@@ -3,7 +3,8 @@
 //! The grammar is the Open Cron Pattern Specification's (OCPS 1.4), with `docs` on each ruling where it is silent. It is
 //! strict: what one implementation of cron runs hourly and another never is refused, with what to write instead.
 //! [`Dialect::Vixie`] reads crontab(5) as Vixie's cron and its heirs do: no seconds, no years, no `L`, `W`, `#`, `?` or
-//! `+`; oversized steps and `*` in lists are taken; and a day field that begins with `*` is free.
+//! `+`; oversized steps and `*` in lists are taken; and a day field that begins with `*` is free. What some of them leave to
+//! chance (`~`) is no schedule until it is drawn: see [`draw`].
 //!
 //! A text is gone through once for what may not stand in it and where its fields lie; then every byte is a character. Fields
 //! are looked at by bytes, numbers before anything else, and what a range stands for is a mask, not a walk. Searching each
@@ -217,6 +218,109 @@ pub(crate) fn parse(text: &str, dialect: Dialect) -> Result<Cron, CronError> {
         (Dialect::Vixie, _) => Err(CronError::FieldCountVixie { found }),
     }
     .map(Cron::Calendar)
+}
+
+/// A cron text in which what is left to chance has been drawn.
+#[cfg(feature = "crontab")]
+pub(crate) struct Drawn {
+    pub(crate) text: String,
+    pub(crate) draws: Vec<Draw>,
+}
+
+/// A value that was left to chance, and what it came to.
+#[cfg(feature = "crontab")]
+pub(crate) struct Draw {
+    pub(crate) field: Field,
+    pub(crate) given: String,
+    pub(crate) column: usize,
+    /// How much of the text it was.
+    length: usize,
+    pub(crate) drawn: String,
+}
+
+/// Draws each `low~high` (a value of that range) and `low~high/step` (the range, from a place within its first step) of a text
+/// of five fields, as OpenBSD's crontab(5) has them: either end may be left out. `below` draws a number below the one given.
+#[cfg(feature = "crontab")]
+pub(crate) fn draw(text: &str, mut below: impl FnMut(u32) -> u32) -> Result<Drawn, CronError> {
+    if text.len() > LONGEST_CRON {
+        return Err(CronError::TooLong { bytes: text.len() });
+    }
+    let reader = Reader { dialect: Dialect::Vixie };
+    let (mut drawn, mut draws, mut copied) = (String::new(), Vec::new(), 0);
+    let mut fields = [Field::Minute, Field::Hour, Field::DayOfMonth, Field::Month, Field::DayOfWeek].into_iter();
+    let mut start = 0;
+    for word in text.split([' ', '\t']) {
+        let field = if word.is_empty() { None } else { fields.next() };
+        if let Some(field) = field.filter(|_| word.contains('~')) {
+            for item in (Piece { text: word, start }).items().filter(|item| item.text.contains('~')) {
+                let value = reader.random(field, item, &mut below)?;
+                drawn.push_str(text.get(copied..item.start).unwrap_or_default());
+                drawn.push_str(&value);
+                copied = item.start + item.text.len();
+                let (given, column, length) = (item.given(), item.column(), item.text.len());
+                draws.push(Draw { field, given, column, length, drawn: value });
+            }
+        }
+        start += word.len() + 1;
+    }
+    drawn.push_str(text.get(copied..).unwrap_or_default());
+    Ok(Drawn { text: drawn, draws })
+}
+
+#[cfg(feature = "crontab")]
+impl Drawn {
+    /// The column of the text as it was given, of one of the text that was drawn.
+    pub(crate) fn column_given(&self, column: usize) -> usize {
+        // What was drawn before it makes the text longer, or shorter.
+        let (mut longer, mut shorter) = (0, 0);
+        for draw in &self.draws {
+            let begins = draw.column + longer - shorter;
+            if column < begins {
+                break;
+            }
+            if column < begins + draw.drawn.len() {
+                return draw.column;
+            }
+            longer += draw.drawn.len();
+            shorter += draw.length;
+        }
+        column + shorter - longer
+    }
+}
+
+#[cfg(feature = "crontab")]
+impl CronError {
+    /// The same, of a text that stands elsewhere.
+    pub(crate) fn moved(mut self, place: impl Fn(usize) -> usize) -> Self {
+        if let Some(column) = self.column_mut() {
+            *column = place(*column);
+        }
+        self
+    }
+
+    pub(crate) fn column(&self) -> Option<usize> {
+        self.clone().column_mut().copied()
+    }
+
+    fn column_mut(&mut self) -> Option<&mut usize> {
+        match self {
+            CronError::Character { column, .. }
+            | CronError::OutOfRange { column, .. }
+            | CronError::ReversedRange { column, .. }
+            | CronError::EmptyItem { column, .. }
+            | CronError::StepWithoutRange { column, .. }
+            | CronError::Step { column, .. }
+            | CronError::StarInList { column, .. }
+            | CronError::Name { column, .. }
+            | CronError::Modifier { column, .. }
+            | CronError::Value { column, .. } => Some(column),
+            CronError::Empty
+            | CronError::TooLong { .. }
+            | CronError::FieldCount { .. }
+            | CronError::FieldCountVixie { .. }
+            | CronError::Nickname { .. } => None,
+        }
+    }
 }
 
 fn nickname(piece: Piece<'_>, dialect: Dialect) -> Result<Cron, CronError> {
@@ -491,6 +595,34 @@ impl Reader {
         Ok(Span { from, to, step })
     }
 
+    /// What is drawn for an item of a list that holds a `~`.
+    #[cfg(feature = "crontab")]
+    fn random(&self, field: Field, item: Piece<'_>, below: &mut impl FnMut(u32) -> u32) -> Result<String, CronError> {
+        let (range, step) = match item.split_once(b'/') {
+            Some((range, step)) => (range, Some(step)),
+            None => (item, None),
+        };
+        let Some((low, high)) = range.split_once(b'~') else {
+            return Err(CronError::Value { field, given: item.given(), column: item.column(), accept: "write 0~30, ~ or ~/10" });
+        };
+        let (least, most) = field.range();
+        let from = if low.text.is_empty() { least } else { self.value(field, low)? };
+        // Sunday is both 0 and 7; it is as likely as the other days.
+        let top = if field == Field::DayOfWeek { 6 } else { most };
+        let to = if high.text.is_empty() { top } else { self.value(field, high)? };
+        if from > to {
+            let instead = format!("{to}~{from}");
+            return Err(CronError::ReversedRange { field, given: range.given(), column: range.column(), instead });
+        }
+        let values = to - from + 1;
+        let Some(step) = step else {
+            return Ok((from + below(values)).to_string());
+        };
+        let step = self.step(field, item, step, from, to)?;
+        let first = from + below(values.min(step));
+        Ok(if first == to { first.to_string() } else { format!("{first}-{to}/{step}") })
+    }
+
     fn step(&self, field: Field, item: Piece<'_>, step: Piece<'_>, from: u32, to: u32) -> Result<u32, CronError> {
         // `*/90` minutes reads like every 90 minutes and isn't; a range with a long step says what it is.
         let whole = item.text.starts_with(['*', '?']);
@@ -523,11 +655,14 @@ impl Reader {
         if text.bytes().any(|b| b.is_ascii_alphabetic()) && !text.bytes().any(|b| matches!(b, b'*' | b'/' | b'-')) {
             let upper = text.to_ascii_uppercase();
             if let (true, Some(letter)) = (matches!(upper.as_str(), "L" | "LW" | "W"), upper.chars().next()) {
-                return Err(modifier(field, piece, letter, "stands in the day fields only"));
+                let vixie = self.dialect == Dialect::Vixie;
+                let reason = if vixie { "is not in crontab(5)" } else { "stands in the day fields only" };
+                return Err(modifier(field, piece, letter, reason));
             }
             let accept = match field {
                 Field::Month => "write JAN to DEC or 1 to 12",
                 Field::DayOfWeek => "write SUN to SAT or 0 to 7",
+                Field::DayOfMonth if self.dialect == Dialect::Vixie => "write 1 to 31",
                 Field::DayOfMonth => "write 1 to 31, L, L-3, 15W or LW",
                 _ => "write a number",
             };

@@ -32,9 +32,15 @@ pub use occurrence::{OnFold, OnGap};
 pub use trigger::Trigger;
 pub use zone::Zone;
 
-use calendar::{Anchor, Calendar};
+use calendar::Anchor;
+#[cfg(not(feature = "crontab"))]
+use calendar::Calendar;
+#[cfg(feature = "crontab")]
+pub(crate) use calendar::{Calendar, DaysOfMonth, DaysOfWeek, Join, Stride, Taken, Times, Years};
 pub(crate) use combine::{Exclusions, Predicate, Window};
 use cron::Cron;
+#[cfg(feature = "crontab")]
+pub(crate) use cron::draw;
 pub(crate) use interval::{Random, Unit, mix};
 use occurrence::Occurrences;
 use pattern::{Pattern, SECOND};
@@ -190,7 +196,7 @@ pub(crate) struct Places {
 pub(crate) struct InWords {
     pub(crate) rule: Words,
     pub(crate) times: Vec<u32>,
-    calendar: Calendar,
+    pub(crate) calendar: Calendar,
 }
 
 /// Dates and times of day as cron text.

@@ -654,6 +654,11 @@ impl<C: 'static> Scheduler<C> {
         WeakScheduler(Arc::downgrade(&self.0))
     }
 
+    #[cfg(feature = "launchd")]
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.0.clock.clone()
+    }
+
     fn registering(&self) -> Registering<C> {
         Registering::new(self.clone())
     }
