@@ -12,10 +12,11 @@ mod soak;
 
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kit::{
-    Folder, PATIENCE, alive, alone, beside, ended, error_of, nap, now, open_files, pids, until, until_ran, written, zombies,
+    Folder, PATIENCE, alive, alone, beside, ended, error_of, nap, now, open_files, pids, processor_time, until, until_ran,
+    written, zombies,
 };
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -103,6 +104,31 @@ fn errors_are_typed() {
     until_ran(&scheduler, &job, 1);
     assert_eq!(*codes.lock(), [Some(9)]);
     assert_eq!(job.last_run().map(|run| run.end), Some(RunEnd::Failed));
+}
+
+/// What the test below runs, in a process that the system rids of its children.
+#[test]
+#[ignore = "run by another test"]
+fn in_a_host_that_has_no_children() {
+    let error = ended(Command::shell("exit 3")).unwrap_err();
+    let CommandError::StatusUnknown { command, .. } = error_of(&*error) else { panic!("{error}") };
+    assert_eq!(command, "exit 3");
+    // They are ended all the same.
+    let (scheduler, nap) = (Scheduler::new(), nap());
+    let job = now(&scheduler, stubborn(&nap));
+    until(&scheduler, "it goes on", || alive(&nap) == 1);
+    assert_eq!(scheduler.shutdown(PATIENCE).len(), 0);
+    assert_eq!((alive(&nap), job.stats().stopped), (0, 1));
+}
+
+#[test]
+fn how_it_ended_is_not_known_if_somebody_else_waits_for_it() {
+    let _beside = beside();
+    // What is ignored is so in the next program too.
+    let own = std::env::current_exe().unwrap();
+    let child = Command::new("env").arg("--ignore-signal=CHLD").arg(own).args(["--ignored", "--exact"]);
+    let output = written(child.arg("in_a_host_that_has_no_children"));
+    assert!(output.contains("1 passed"), "{output}");
 }
 
 #[test]
@@ -564,9 +590,13 @@ fn a_thousand_run_at_once_if_that_is_wished() {
         let job = scheduler.every(1).hour().immediately().at_most(1_000, "commands");
         job.do_command(Command::new("sleep").arg(&nap)).unwrap();
     }
+    let (poll, used) = (Instant::now(), processor_time());
     assert_eq!(scheduler.run_pending().handed(), 1_000);
+    println!("the poll that handed 1,000 over: {:?}, {:?} of the processor", poll.elapsed(), processor_time() - used);
     until(&scheduler, "all go on", || alive(&nap) == 1_000);
+    println!("until all go on: {:?}", poll.elapsed());
     assert_eq!(scheduler.shutdown(PATIENCE).len(), 0);
+    println!("until all have ended: {:?}", poll.elapsed());
     assert_eq!((alive(&nap), zombies(), open_files()), (0, Vec::new(), before));
 }
 

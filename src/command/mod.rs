@@ -54,7 +54,7 @@ const LONGEST_LABEL: usize = 100;
 pub struct Command {
     pub(crate) program: OsString,
     pub(crate) args: Vec<OsString>,
-    /// Whether the last argument is a line for the shell that `program` is.
+    /// Whether the second argument is a line for the shell that `program` is.
     pub(crate) is_shell: bool,
     /// In order; `None` takes a variable away.
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
@@ -150,7 +150,7 @@ impl Command {
         }
     }
 
-    /// A line for the shell: `/bin/sh -c line`.
+    /// A line for the shell: `/bin/sh -c line`. What [`arg`](Self::arg) adds is `$0`, `$1` and so on there.
     pub fn shell(line: impl AsRef<OsStr>) -> Self {
         Command { is_shell: true, ..Command::new("/bin/sh").arg("-c").arg(line) }
     }
@@ -320,7 +320,7 @@ impl Command {
 
     /// What it is called in errors: the line for the shell, or the program.
     fn label(&self) -> String {
-        let line = self.args.last().filter(|_| self.is_shell);
+        let line = self.args.get(1).filter(|_| self.is_shell);
         let text = line.unwrap_or(&self.program).to_string_lossy();
         match text.char_indices().nth(LONGEST_LABEL) {
             Some((end, _)) => format!("{}...", &text[..end]),

@@ -3,20 +3,15 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use nix::time::{ClockId, clock_gettime};
 use punctual::{Command, CommandError, Finished, Input, JobHandle, LeftBehind, RunEnd, Scheduler};
 
-use super::kit::{self, PATIENCE, alive, alone, error_of, nap, now, open_files, until, until_ran, zombies};
+use super::kit::{self, PATIENCE, alive, alone, error_of, nap, now, open_files, processor_time, until, until_ran, zombies};
 
 /// So often one begins.
 const EVERY: Duration = Duration::from_millis(300);
 
 /// No poll should take longer, by the processor's time of its own thread; by the clock others may hold it up.
 const LONG: Duration = Duration::from_millis(5);
-
-fn processor_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has it").into()
-}
 
 fn setting(name: &str, usual: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
