@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use punctual::{Command, CommandError, Finished, JobHandle, Scheduler};
@@ -109,6 +110,11 @@ pub fn open_files() -> Vec<String> {
     files.retain(|file| !file.starts_with("/proc/"));
     files.sort();
     files
+}
+
+/// How long this thread has had a processor.
+pub fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("Linux has it").into()
 }
 
 /// A folder of a test's own.
