@@ -2,7 +2,7 @@
 """What cronsim, which mimics Debian's cron, makes of five-field expressions.
 
     vixie.py few   > vixie.tsv         500 rows: one zone for each expression
-    vixie.py full  > vixie_full.tsv    5,000 expressions, each in four zones (not kept here)
+    vixie.py full  > vixie_full.tsv    5,000 expressions, each in four zones where that can be (not kept here)
 
 A second argument is the seed (1 unless told). Needs `pip install cronsim`; nothing else.
 
@@ -11,13 +11,18 @@ ranges (also larger than the field), `*` beside others in a list, day fields tha
 twenty has a character changed, so that some are refused. Left out, as crontab(5) has none of it: `#`, `L`, `W`, steps
 after a single value (`5/15`), a sixth field.
 
-Base times are often shortly before a zone change. A base is drawn anew where cronsim's answers would not come strictly
-after it, in order: it forgets which of two equal local times a base in the second half of a fold is.
+Three things are left out because cronsim's answers to them are not cron's:
+- steps after a range of one value: it takes `3-3/7` for `3/7`, so 3,10,17;
+- answers that do not come strictly after their base, in order: it forgets which of two equal local times a base in the
+  second pass of a fold is;
+- in Australia/Lord_Howe, whose changes are of half an hour, answers across or near a change if the minute or the hour begins
+  with `*`: it steps by whole hours there and passes over half an hour of matching minutes.
+In place of such a base another is drawn, often shortly before a zone change like all of them.
 """
 
 import random
 import sys
-from datetime import timezone
+from datetime import timedelta, timezone
 from importlib.metadata import version
 from zoneinfo import ZoneInfo
 
@@ -28,6 +33,7 @@ from oncalendar import base_time, changes, versions
 ZONES = ["America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "UTC"]
 UTC = timezone.utc
 NEXT = 5
+DAY = timedelta(days=1)
 DAYS = "SUN MON TUE WED THU FRI SAT".split()
 MONTHS = "JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC".split()
 
@@ -42,13 +48,14 @@ def element(r, low, high, names, star):
         return "*" + (f"/{r.choice([1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, high, high + 1, high + 40, 7])}"
                       if r.random() < 0.65 else "")
     a = r.randint(low, high)
-    if r.random() < 0.3:
-        b = r.randint(a, high)
+    if r.random() < 0.3 and a < high:
+        b = r.randint(a + (r.random() < 0.9), high)
         if names and r.random() < 0.4 and b - low < len(names):
             text = cased(r, names[a - low]) + "-" + cased(r, names[b - low])
         else:
             text = f"{a}-{b}"
-        return text + (f"/{r.choice([1, 2, 3, 4, 5, 7, 10, 20, high + 1])}" if r.random() < 0.4 else "")
+        step = a < b and r.random() < 0.4
+        return text + (f"/{r.choice([1, 2, 3, 4, 5, 7, 10, 20, high + 1])}" if step else "")
     if names and r.random() < 0.4 and a - low < len(names):
         return cased(r, names[a - low])
     return f"{a:02}" if r.random() < 0.15 else str(a)
@@ -80,11 +87,11 @@ def crontab_has_it(text):
     """False for what cronsim takes and crontab(5) has not."""
     fields = text.replace("\\t", " ").split()
     steps = [e for f in fields for e in f.split(",") if "/" in e]
-    return len(fields) != 6 and all("-" in e or e.startswith("*") for e in steps)
+    return len(fields) != 6 and all(e.startswith("*") or len(set(e.split("/")[0].split("-"))) > 1 for e in steps)
 
 
-def answer(text, zone, base):
-    """The answers, as a list of instants with `never` where it ends, or None if they are not in order."""
+def answer(text, zone, base, near):
+    """The answers, as a list of instants with `never` where it ends, or None if they are not to be trusted."""
     local = base if zone == "UTC" else base.astimezone(ZoneInfo(zone))
     try:
         found = CronSim(text.replace("\\t", "\t"), local)
@@ -100,6 +107,9 @@ def answer(text, zone, base):
             return None
         out.append(at.strftime("%Y-%m-%dT%H:%M:%SZ"))
         before = at
+    starred = any(f.startswith("*") for f in text.replace("\\t", " ").split()[:2])
+    if zone == "Australia/Lord_Howe" and starred and any(base - DAY < c <= at + DAY for c in near):
+        return None
     return out
 
 
@@ -118,11 +128,12 @@ expr\tzone\tbase\tnext""")
             continue
         count -= 1
         for zone in ([r.choice(ZONES)] if mode == "few" else ZONES):
-            found = None
-            while found is None:
+            for _ in range(100):
                 base = base_time(r, near[zone]).replace(microsecond=0)
-                found = answer(text, zone, base)
-            print("\t".join([text, zone, base.strftime("%Y-%m-%dT%H:%M:%SZ"), ",".join(found)]))
+                found = answer(text, zone, base, near[zone])
+                if found:
+                    print("\t".join([text, zone, base.strftime("%Y-%m-%dT%H:%M:%SZ"), ",".join(found)]))
+                    break
 
 
 if __name__ == "__main__":
