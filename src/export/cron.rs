@@ -8,7 +8,9 @@
 use std::fmt;
 
 use super::NotExact;
-use crate::schedule::{Calendar, DaysOfMonth, DaysOfWeek, Join, Rhythm, Schedule, Stride, Taken, Times, Unit, Years, Zone};
+use crate::schedule::{
+    Calendar, DaysOfMonth, DaysOfWeek, Dialect, Join, Rhythm, Schedule, Stride, Taken, Times, Unit, Years, Zone,
+};
 
 /// When, for a line of a crontab: the five fields or the nickname that come before the command.
 ///
@@ -41,6 +43,8 @@ struct Fields {
     months: u16,
     /// Whether times in a gap are made up for.
     fixed: bool,
+    /// The text, if it was one of Vixie's already.
+    said: Option<String>,
 }
 
 struct Days {
@@ -160,9 +164,15 @@ impl Schedule {
     /// Its lines, where all that runs does so in this zone.
     fn cron_fields(&self, zone: Option<&Zone>) -> Result<Vec<Fields>, NotExact> {
         self.refuse_clauses()?;
-        let running = |minutes, hours| Fields { minutes, hours, days: Days::EVERY, months: ALL_MONTHS, fixed: false };
+        let running = |minutes, hours| Fields { minutes, hours, days: Days::EVERY, months: ALL_MONTHS, fixed: false, said: None };
         match &self.spec().rhythm {
-            Rhythm::Cron(cron) => Fields::of(&cron.calendar, self),
+            Rhythm::Cron(cron) => {
+                let mut lines = Fields::of(&cron.calendar, self)?;
+                if let (Dialect::Vixie, [line]) = (cron.dialect, &mut lines[..]) {
+                    line.said = Some(cron.text.clone());
+                }
+                Ok(lines)
+            }
             Rhythm::Words(words) => Fields::of(&words.calendar, self),
             Rhythm::Aligned(period) => match (*period / MINUTE, *period / HOUR) {
                 (n @ 1..=60, _) if period % MINUTE == 0 && 60 % n == 0 => Ok(vec![running(each(60, n), ALL_HOURS)]),
@@ -238,7 +248,7 @@ impl Fields {
             Join::Either => Days { of_month, of_week, join: Join::Either },
         };
         let months = set.months & ALL_MONTHS;
-        let fields = |minutes, hours| Fields { minutes, hours, days: Days { ..days }, months, fixed: calendar.fixed };
+        let fields = |minutes, hours| Fields { minutes, hours, days: Days { ..days }, months, fixed: calendar.fixed, said: None };
         match &calendar.times {
             Times::OfAnchor => not("the time of day is that of its registration; name it"),
             Times::Sets { seconds: 1, minutes, hours } => Ok(vec![fields(*minutes, *hours)]),
@@ -275,16 +285,11 @@ impl Fields {
     }
 
     fn text(&self) -> Option<String> {
+        if self.said.is_some() {
+            return self.said.clone();
+        }
         let (minutes, hours) = (self.minutes, u64::from(self.hours));
-        let (minute, hour) = if self.fixed {
-            (listed(minutes), listed(hours))
-        } else if hours == u64::from(ALL_HOURS) || minutes == ALL_MINUTES {
-            (starred(minutes, 0, 59).unwrap_or_else(|| listed(minutes)), starred(hours, 0, 23).unwrap_or_else(|| listed(hours)))
-        } else if let Some(minute) = starred(minutes, 0, 59) {
-            (minute, listed(hours))
-        } else {
-            (listed(minutes), starred(hours, 0, 23)?)
-        };
+        let (minute, hour) = if self.fixed { (listed(minutes), listed(hours)) } else { running(minutes, hours)? };
         let (of_month, of_week) = (u64::from(self.days.of_month), u64::from(self.days.of_week));
         let (all_month, all_week) = (self.days.of_month == ALL_DAYS, self.days.of_week == ALL_WEEKDAYS);
         let (day, weekday) = match self.days.join {
@@ -299,6 +304,18 @@ impl Fields {
         };
         let month = if self.months == ALL_MONTHS { "*".to_owned() } else { listed(self.months.into()) };
         Some(format!("{minute} {hour} {day} {month} {weekday}"))
+    }
+}
+
+/// Minutes and hours as fields of which one or both begin with `*`, the plainest that there are.
+fn running(minutes: u64, hours: u64) -> Option<(String, String)> {
+    let plain = |set: u64, most| starred(set, 0, most).filter(|field| set != 1 && !field.contains(','));
+    match (plain(minutes, 59), plain(hours, 23)) {
+        (None, None) => match starred(hours, 0, 23) {
+            Some(hour) => Some((listed(minutes), hour)),
+            None => Some((starred(minutes, 0, 59)?, listed(hours))),
+        },
+        (minute, hour) => Some((minute.unwrap_or_else(|| listed(minutes)), hour.unwrap_or_else(|| listed(hours)))),
     }
 }
 
