@@ -61,6 +61,7 @@ mod queue;
 mod run;
 #[cfg(feature = "tokio")]
 mod runtime;
+mod sched;
 mod schedule;
 mod scheduler;
 mod seldom;
@@ -91,6 +92,7 @@ pub use import::{Import, ImportedJob, KeepUp, Note, NoteKind, Place, StartsOn};
 pub use job::{Blocked, JobHandle, JobSnapshot, Jobs, LastRun, RunEnd, Stats};
 pub use policy::{Backoff, Missed, OnChange, Overlap, WithoutStore};
 pub use run::{BoxError, Fence, JobResult, LateBy, Outcome, Progress, RunFacts, RunView};
+pub use sched::{Entry, Sched, SchedTime};
 pub use schedule::{Dialect, OnFold, OnGap, Schedule, Shift, Trigger, Upcoming, Zone};
 pub use scheduler::{
     Events, Following, InBackground, JobFuture, Late, Lateness, OnPoll, Overrun, Registering, Run, Scheduler, SchedulerBuilder,
