@@ -893,7 +893,7 @@ mod tests {
     #[test]
     fn dates_are_what_a_walk_through_the_days_finds() {
         type Rule = fn(NaiveDate) -> bool;
-        let rows: [(&str, Rule); 38] = [
+        let rows: [(&str, Rule); 41] = [
             ("cron 0 0 * * *", |_| true),
             ("cron 0 0 31 * *", |date| date.day() == 31),
             ("cron 0 0 10,20-22 2,3,11 *", |date| [10, 20, 21, 22].contains(&date.day()) && [2, 3, 11].contains(&date.month())),
@@ -910,6 +910,10 @@ mod tests {
             ("cron 0 0 30W * *", |date| is_nearest(date, 30)),
             ("cron 0 0 29W 2 *", |date| date.month() == 2 && is_nearest(date, 29)),
             ("cron 0 0 LW * *", is_last_working),
+            ("cron 0 0 LW 2 *", |date| date.month() == 2 && is_last_working(date)),
+            ("cron 0 0 0 29 2 * 2016,2024,2048", |date| {
+                (date.month(), date.day()) == (2, 29) && [2016, 2024, 2048].contains(&date.year())
+            }),
             ("cron 0 0 * * SUN,FRI", |date| [0, 5].contains(&weekday(date))),
             ("cron 0 0 * * MON#1,WED#5", |date| weekday(date) == 1 && date.day() <= 7 || weekday(date) == 3 && date.day() > 28),
             ("cron 0 0 * * TUE,TUE#2,SAT#3", |date| weekday(date) == 2 || weekday(date) == 6 && date.day().div_ceil(7) == 3),
@@ -926,6 +930,7 @@ mod tests {
                 months_since_start(date) % 5 == 0 && (date.day() == 31 || is_last_friday(date))
             }),
             ("every 2 months", |date| months_since_start(date) % 2 == 0 && date.day() == 28),
+            ("every 3 years", |date| date.year() % 3 == 2 && (date.month(), date.day()) == (2, 28)),
             ("every 2 years", |date| date.year() % 2 == 1 && (date.month(), date.day()) == (2, 28)),
             ("every year in february", |date| (date.month(), date.day()) == (2, 28)),
             ("every 2 years on the last friday of may and june", |date| {
