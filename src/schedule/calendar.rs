@@ -576,12 +576,12 @@ impl<'a> Days<'a> {
         }
     }
 
-    /// Whether no day but 29 February can be in the set.
+    /// Whether no day but 29 February can be in the set. What is taken from an anchor is never in both sets.
     fn is_leap_day(&self) -> bool {
-        let days = &self.set.of_month;
-        let plain = days.plain & through(28) == 0 && days.from_last == 0 && days.nearest == 0 && !days.last_working;
-        let whole = self.whole && self.set.taken == Taken::Nothing && self.set.years == Years::Any;
-        whole && plain && self.set.months == 1 << 2 && self.set.join == Join::Both
+        let (set, days) = (self.set, &self.set.of_month);
+        let named = set.months == 1 << 2 && set.join == Join::Both && days.plain & through(28) == 0;
+        let only = days.from_last == 0 && days.nearest == 0 && !days.last_working;
+        named && only && self.whole && set.years == Years::Any
     }
 
     /// How many months beyond the first a search looks at.
@@ -801,7 +801,7 @@ impl Calendar {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{DateTime, Datelike, NaiveDate, TimeDelta};
+    use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 
     use super::*;
     use crate::Schedule;
@@ -893,7 +893,7 @@ mod tests {
     #[test]
     fn dates_are_what_a_walk_through_the_days_finds() {
         type Rule = fn(NaiveDate) -> bool;
-        let rows: [(&str, Rule); 35] = [
+        let rows: [(&str, Rule); 41] = [
             ("cron 0 0 * * *", |_| true),
             ("cron 0 0 31 * *", |date| date.day() == 31),
             ("cron 0 0 10,20-22 2,3,11 *", |date| [10, 20, 21, 22].contains(&date.day()) && [2, 3, 11].contains(&date.month())),
@@ -901,6 +901,7 @@ mod tests {
             ("cron 0 0 28,29 2 +MON", |date| date.month() == 2 && date.day() >= 28 && weekday(date) == 1),
             ("cron 0 0 29 2 +MON,TUE", |date| (date.month(), date.day()) == (2, 29) && [1, 2].contains(&weekday(date))),
             ("cron 0 0 29 2 MON", |date| date.month() == 2 && (date.day() == 29 || weekday(date) == 1)),
+            ("cron 0 0 1-28 2 *", |date| date.month() == 2 && date.day() <= 28),
             ("cron 0 0 L 2 *", |date| date.month() == 2 && left(date) == 0),
             ("cron 0 0 L,L-3 * *", |date| left(date) == 0 || left(date) == 3),
             ("cron 0 0 L-30 * *", |date| left(date) == 30),
@@ -909,6 +910,10 @@ mod tests {
             ("cron 0 0 30W * *", |date| is_nearest(date, 30)),
             ("cron 0 0 29W 2 *", |date| date.month() == 2 && is_nearest(date, 29)),
             ("cron 0 0 LW * *", is_last_working),
+            ("cron 0 0 LW 2 *", |date| date.month() == 2 && is_last_working(date)),
+            ("cron 0 0 0 29 2 * 2016,2024,2048", |date| {
+                (date.month(), date.day()) == (2, 29) && [2016, 2024, 2048].contains(&date.year())
+            }),
             ("cron 0 0 * * SUN,FRI", |date| [0, 5].contains(&weekday(date))),
             ("cron 0 0 * * MON#1,WED#5", |date| weekday(date) == 1 && date.day() <= 7 || weekday(date) == 3 && date.day() > 28),
             ("cron 0 0 * * TUE,TUE#2,SAT#3", |date| weekday(date) == 2 || weekday(date) == 6 && date.day().div_ceil(7) == 3),
@@ -925,7 +930,9 @@ mod tests {
                 months_since_start(date) % 5 == 0 && (date.day() == 31 || is_last_friday(date))
             }),
             ("every 2 months", |date| months_since_start(date) % 2 == 0 && date.day() == 28),
+            ("every 3 years", |date| date.year() % 3 == 2 && (date.month(), date.day()) == (2, 28)),
             ("every 2 years", |date| date.year() % 2 == 1 && (date.month(), date.day()) == (2, 28)),
+            ("every year in february", |date| (date.month(), date.day()) == (2, 28)),
             ("every 2 years on the last friday of may and june", |date| {
                 date.year() % 2 == 1 && [5, 6].contains(&date.month()) && is_last_friday(date)
             }),
@@ -934,6 +941,7 @@ mod tests {
             ("cron 0 0 1,15 * * except shifted to the previous day", |date| [1, 15].contains(&date.day())),
             ("cron 0 0 31 12 * except shifted to the next day", |date| (date.month(), date.day()) == (12, 31)),
             ("cron 0 0 1 1 * except shifted to the previous day", |date| (date.month(), date.day()) == (1, 1)),
+            ("cron 0 0 29 2 * except shifted to the next day", |date| (date.month(), date.day()) == (2, 29)),
             ("cron 0 0 29 2 * except", |date| (date.month(), date.day()) == (2, 29)),
         ];
         let midnight = |date: NaiveDate| date.and_hms_opt(0, 0, 0).unwrap().and_utc();
@@ -985,6 +993,14 @@ mod tests {
             let schedule: Schedule = format!("cron 0 0 * * * in {zone}").parse().unwrap();
             assert_eq!(schedule.next_after("1699-01-01T00:00:00Z".parse().unwrap()), first.parse().ok(), "{zone}");
             assert_eq!(schedule.prev_before("2300-01-01T00:00:00Z".parse().unwrap()), last.parse().ok(), "{zone}");
+        }
+        let noon = |zone| format!("cron 0 12 * * * in {zone}").parse::<Schedule>().unwrap();
+        for (zone, at) in [("UTC+02:00", "2026-01-01T10:00:00Z"), ("UTC-09:30", "2026-01-01T21:30:00Z")] {
+            let at: DateTime<Utc> = at.parse().unwrap();
+            for (from, to, many) in [(-1, 0, 1), (0, 1, 0), (-86_401, 0, 2), (-86_400, 0, 1)] {
+                let (from, to) = (at + TimeDelta::seconds(from), at + TimeDelta::seconds(to));
+                assert_eq!(noon(zone).count_between(from, to), many, "{zone}: ({from}, {to}]");
+            }
         }
         let monthly: Schedule = "cron 0 0 14 * *".parse().unwrap();
         let at = |text: &str| format!("{text}T00:00:00Z").parse().unwrap();

@@ -586,6 +586,22 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_second_are_kept_where_a_clock_is_set_back() {
+        // Half past two and a quarter of a second, as the clock in Berlin shows it twice: a hundredth of the time to there is a
+        // period that comes to it, and months lie between its multiples.
+        let part = SECOND / 4;
+        let local = minute_of("2026-10-25T02:30") * 60 * SECOND + part;
+        let period = std::time::Duration::from_nanos(local.unsigned_abs() / 100);
+        let (first, second) = (minute_of("2026-10-25T00:30"), minute_of("2026-10-25T01:30"));
+        for (rule, expected) in [(OnFold::First, first), (OnFold::Second, second)] {
+            let schedule = Schedule::every_period(period).aligned().tz("Europe/Berlin").on_fold(rule).build().unwrap();
+            let expected = Some(instant(expected, part));
+            assert_eq!(schedule.next_after(instant(first - 30 * DAY, 0)), expected, "{rule:?}");
+            assert_eq!(schedule.prev_before(instant(first + 30 * DAY, 0)), expected, "{rule:?}");
+        }
+    }
+
+    #[test]
     fn a_time_skipped_on_an_excluded_date_is_not_made_up_for() {
         for gap in ["next", "shift", "skip"] {
             let text = format!("cron 30 2 * * * in America/New_York on gap {gap} except on 2026-03-08");
