@@ -69,6 +69,8 @@ pub use builder::{Alone, Deadline, Every, When};
 pub use clock::{Clock, ClockChange, ManualClock, SystemClock};
 #[cfg(feature = "command")]
 pub use command::{Command, Input, LeftBehind, Output};
+#[cfg(feature = "systemd")]
+pub use error::OnCalendarError;
 pub use error::{CronError, Error, Field, TextError};
 pub use event::{DropReason, Event, Failure, FailureKind, RemoveReason};
 pub use executor::{Executor, Pool, Work};
@@ -77,6 +79,8 @@ pub use global::{
     run_pending, run_pending_within, schedule,
 };
 pub use id::JobId;
+#[cfg(feature = "systemd")]
+pub use import::Units;
 #[cfg(any(feature = "crontab", feature = "launchd", feature = "systemd"))]
 pub use import::{Import, ImportedJob, Note, NoteKind, Place};
 pub use job::{Blocked, JobHandle, JobSnapshot, Jobs, LastRun, RunEnd, Stats};

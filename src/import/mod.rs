@@ -3,6 +3,9 @@
 //!
 //! Nothing is dropped in silence: what a file says and a job cannot carry is a [`Note`].
 
+#[cfg(feature = "systemd")]
+mod systemd;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +13,9 @@ use std::time::Duration;
 use crate::command::Command;
 use crate::policy::{Missed, Overlap};
 use crate::schedule::Schedule;
+
+#[cfg(feature = "systemd")]
+pub use systemd::Units;
 
 /// What was found in one file or more.
 #[derive(Debug, Clone, Default)]

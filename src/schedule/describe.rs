@@ -28,6 +28,10 @@ fn when(schedule: &Schedule) -> String {
             )
         }
         Rhythm::Cron(said) => cron(&said.calendar),
+        #[cfg(feature = "systemd")]
+        Rhythm::OnCalendar(said) if said.places.is_empty() => cron(&said.calendar),
+        #[cfg(feature = "systemd")]
+        Rhythm::OnCalendar(said) => format!("at {} of the minute, {}", places(&said.places), cron(&said.calendar)),
         Rhythm::Once(at) => format!("once, at {}", Instant(*at)),
         Rhythm::After(delay) => format!("once, {} after it is registered", Span(*delay)),
         Rhythm::Reboot => "once, at the scheduler's first poll".to_owned(),
@@ -145,6 +149,18 @@ fn times(times: &Times) -> String {
         },
     }
     text
+}
+
+#[cfg(feature = "systemd")]
+fn places(places: &super::on_calendar::Places) -> String {
+    let second = |place: u32| match format!("{}.{:06}", place / 1_000_000, place % 1_000_000) {
+        text if place % 1_000_000 == 0 => text[..text.len() - 7].to_owned(),
+        text => text.trim_end_matches('0').to_owned(),
+    };
+    list(places.0.iter().map(|places| match (places.first, places.last) {
+        (first, last) if first == last => format!("second {}", second(first)),
+        (first, last) => format!("every {} seconds from {} to {}", second(places.step), second(first), second(last)),
+    }))
 }
 
 fn days_of_month(days: &DaysOfMonth) -> String {
