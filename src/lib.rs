@@ -45,6 +45,8 @@ mod command;
 mod error;
 mod event;
 mod executor;
+#[cfg(any(feature = "crontab", feature = "launchd", feature = "systemd"))]
+mod export;
 mod global;
 #[cfg(any(doc, doctest))]
 pub mod guide;
@@ -74,6 +76,8 @@ pub use error::OnCalendarError;
 pub use error::{CronError, Error, Field, TextError};
 pub use event::{DropReason, Event, Failure, FailureKind, RemoveReason};
 pub use executor::{Executor, Pool, Work};
+#[cfg(any(feature = "crontab", feature = "launchd", feature = "systemd"))]
+pub use export::NotExact;
 pub use global::{
     clear, cron, default_scheduler, every, every_period, following, idle, jobs, next_run, once_after, once_at, run_all,
     run_pending, run_pending_within, schedule,

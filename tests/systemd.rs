@@ -7,3 +7,7 @@
 
 #[path = "systemd/events.rs"]
 mod events;
+#[path = "systemd/export.rs"]
+mod export;
+#[path = "systemd/timers.rs"]
+mod timers;

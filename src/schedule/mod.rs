@@ -4,7 +4,7 @@
 //! it. Given an instant it answers with the next occurrence. Rules that follow the clock on the wall are a
 //! [`pattern::Pattern`] of local times; [`occurrence`] sets it in a [`Zone`].
 
-mod calendar;
+pub(crate) mod calendar;
 mod combine;
 mod cron;
 mod describe;
@@ -195,6 +195,13 @@ pub(crate) struct InWords {
     pub(crate) rule: Words,
     pub(crate) times: Vec<u32>,
     calendar: Calendar,
+}
+
+#[cfg(feature = "systemd")]
+impl InWords {
+    pub(crate) fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
 }
 
 /// Dates and times of day as cron text.

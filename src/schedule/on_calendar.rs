@@ -504,7 +504,8 @@ fn range(field: Field) -> (u32, u32) {
     }
 }
 
-/// Days before the 28th to last are not in every month.
+/// Days before the 28th to last are not in every month. For each further item of a list systemd takes three days off (it
+/// means to once), so it refuses `~01,28` and takes `~28`. What it refuses is of no use to anyone, so that is done here too.
 const LAST_FROM_END: i32 = 28;
 
 impl Event {
@@ -540,14 +541,14 @@ impl Event {
             (Field::Second, &mut self.seconds),
         ];
         for ((field, chain), (start, end)) in fields.into_iter().zip(spots) {
-            for item in chain.iter_mut() {
-                *item = item.normalized();
-                let from_end = from_end && field == Field::DayOfMonth;
-                let given = || (brief(text.get(start..end).unwrap_or_default()), column(text, start));
-                check(field, *item, from_end, given)?;
-            }
+            chain.iter_mut().for_each(|item| *item = item.normalized());
             chain.sort_unstable();
             chain.dedup();
+            for (place, item) in chain.iter().enumerate() {
+                let given = || (brief(text.get(start..end).unwrap_or_default()), column(text, start));
+                let from_end = (from_end && field == Field::DayOfMonth).then(|| LAST_FROM_END - 3 * place as i32);
+                check(field, *item, from_end, given)?;
+            }
         }
         Ok(())
     }
@@ -618,14 +619,14 @@ impl Event {
 }
 
 /// Whether an item lies within its field, and its step within it.
-fn check(field: Field, item: Item, from_end: bool, given: impl Fn() -> (String, usize)) -> Read<()> {
+fn check(field: Field, item: Item, from_end: Option<i32>, given: impl Fn() -> (String, usize)) -> Read<()> {
     let (least, most) = range(field);
     let (low, high) = match field {
         Field::Second => (0, MINUTE as i32 - 1),
-        _ if from_end => (1, LAST_FROM_END),
-        _ => (least as i32, most as i32),
+        _ => (least as i32, from_end.unwrap_or(most as i32)),
     };
-    let most = if from_end { LAST_FROM_END as u32 } else { most };
+    let most = from_end.map_or(most, |most| most.max(0) as u32);
+    let from_end = from_end.is_some();
     let inside = |value: i32| (low..=high).contains(&value);
     if !inside(item.start) || !item.stop.is_none_or(inside) {
         let (given, column) = given();

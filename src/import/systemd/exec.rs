@@ -1,5 +1,7 @@
 //! Command lines as systemd reads them: words, quotes, escapes, prefixes and variables, and no shell.
 
+use std::collections::BTreeMap;
+
 /// One command of an `ExecStart=` or its kin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
@@ -173,41 +175,53 @@ fn escape(text: &str, found: &mut Vec<u8>) -> usize {
     }
 }
 
-/// The variables that a command finds, in order; the last of a name holds.
+/// The variables that a command finds.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Variables(pub(super) Vec<(String, String)>);
+pub(super) struct Variables(pub(super) BTreeMap<String, String>);
+
+/// What a process may be given, in bytes: more than systems take.
+const LONGEST_ARGS: usize = 4 << 20;
 
 impl Variables {
     pub(super) fn set(&mut self, name: &str, value: String) {
-        self.0.retain(|(known, _)| known != name);
-        self.0.push((name.to_owned(), value));
+        self.0.insert(name.to_owned(), value);
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0.get(name).map(String::as_str)
     }
 
-    /// `$NAME` as a word of its own becomes the words of its value, none if it is not set; `${NAME}` becomes the value.
-    pub(super) fn expand(&self, args: &[String]) -> Vec<String> {
+    /// `$NAME` as a word of its own becomes the words of its value, none if it is not set; `${NAME}` becomes the value. `None` if no
+    /// system would take so much.
+    pub(super) fn expand(&self, args: &[String]) -> Option<Vec<String>> {
         let mut found = Vec::new();
+        let (mut counted, mut length) = (0, 0);
         for arg in args {
+            length += found[counted..].iter().map(String::len).sum::<usize>();
+            counted = found.len();
+            if length > LONGEST_ARGS {
+                return None;
+            }
             match arg.strip_prefix('$').filter(|name| !name.starts_with(['{', '$'])) {
                 Some(name) => {
                     let value = self.get(name).unwrap_or_default();
                     // A quote that is not closed is taken as it stands.
                     found.extend(words(value).unwrap_or_else(|_| value.split(SPACES).map(str::to_owned).collect()));
                 }
-                None => found.push(self.within(arg)),
+                None => found.push(self.within(arg)?),
             }
         }
-        found
+        Some(found)
     }
 
-    fn within(&self, text: &str) -> String {
+    fn within(&self, text: &str) -> Option<String> {
         let mut found = String::new();
         let mut rest = text;
         while let Some(place) = rest.find('$') {
             found.push_str(&rest[..place]);
+            if found.len() > LONGEST_ARGS {
+                return None;
+            }
             let after = &rest[place + 1..];
             match (after.strip_prefix('$'), after.strip_prefix('{').and_then(|name| name.split_once('}'))) {
                 (Some(after), _) => {
@@ -225,7 +239,7 @@ impl Variables {
             }
         }
         found.push_str(rest);
-        found
+        Some(found)
     }
 
     /// Reads an environment file: `NAME=value` in lines, with quotes as a shell has them, and nothing replaced in them.
@@ -310,8 +324,8 @@ mod tests {
         let mut variables = Variables::default();
         variables.read("# x\nONE='one'\nTWO='two two'\nTHREE=\"a \\\"b\\\" \\n\"\nFOUR=x\\\ny # z\n1BAD=2\n EMPTY=\n");
         let said: Vec<(&str, &str)> = variables.0.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(said, [("ONE", "one"), ("TWO", "two two"), ("THREE", "a \"b\" \\n"), ("FOUR", "xy # z"), ("EMPTY", "")]);
-        let expand = |args: &[&str]| variables.expand(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
+        assert_eq!(said, [("EMPTY", ""), ("FOUR", "xy # z"), ("ONE", "one"), ("THREE", "a \"b\" \\n"), ("TWO", "two two")]);
+        let expand = |args: &[&str]| variables.expand(&args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>()).unwrap();
         // systemd.service(5), "Command lines".
         assert_eq!(expand(&["$ONE", "$TWO", "${TWO}"]), ["one", "two", "two", "two two"]);
         assert_eq!(expand(&["$NONE", "x${NONE}y", "$$ONE", "a$ONE", "${", "$EMPTY", ""]), ["xy", "$ONE", "a$ONE", "${", ""]);

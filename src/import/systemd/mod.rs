@@ -253,16 +253,13 @@ impl Notes {
         self.add(entry.place.clone(), kind, text);
     }
 
-    /// The same, unless it was said before.
-    fn at_once(&mut self, entry: &Entry, kind: NoteKind, text: String) {
-        let note = Note { place: entry.place.clone(), kind, text };
-        if !self.0.contains(&note) {
-            self.0.push(note);
-        }
-    }
-
     fn not_read(&mut self, entry: &Entry, accept: &str) {
         let given: String = entry.value.chars().take(40).collect();
-        self.at_once(entry, NoteKind::NotCarried, format!("{}=`{given}` cannot be read; {accept} could", entry.key));
+        self.at(entry, NoteKind::NotCarried, format!("{}=`{given}` cannot be read; {accept} could", entry.key));
     }
 }
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod tests;

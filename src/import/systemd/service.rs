@@ -29,6 +29,9 @@ pub(super) struct Work {
     pub(super) timeout: Option<Duration>,
 }
 
+/// The most commands that a service may have.
+const MOST_STEPS: usize = 100;
+
 /// In the order in which they are run.
 const STEPS: [&str; 6] = ["ExecCondition", "ExecStartPre", "ExecStart", "ExecStartPost", "ExecStop", "ExecStopPost"];
 
@@ -169,11 +172,19 @@ impl Reader<'_> {
         }
         let user = self.last("User").map(|entry| self.expand(&entry.value));
         let variables = self.variables(user.as_deref());
-        let conditions = self.conditions(timer);
         let base = self.base(user.as_deref());
+        let shared = Shared {
+            base: variables.0.iter().fold(base, |base, (name, value)| base.env(name, value)),
+            script: self.conditions(timer).script(),
+            group: self.last("Group").map(|entry| self.expand(&entry.value)),
+            starts_only: self.is_on("PermissionsStartOnly"),
+            codes: self.successes(),
+            user,
+            variables,
+        };
 
         let mut whole: Option<Command> = None;
-        let mut starts = 0;
+        let (mut starts, mut steps) = (0, 0);
         for key in STEPS {
             for entry in self.unit.list(SECTION, key).into_iter().cloned().collect::<Vec<_>>() {
                 let lines = match exec::lines(&entry.value) {
@@ -194,7 +205,13 @@ impl Reader<'_> {
                 }
                 for line in lines {
                     starts += usize::from(key == "ExecStart");
-                    let step = self.step(&base, &line, key, &entry, &variables, &conditions);
+                    steps += 1;
+                    if steps > MOST_STEPS {
+                        let text = format!("there are more than {MOST_STEPS} commands");
+                        self.notes.at(&entry, NoteKind::Refused, text);
+                        return None;
+                    }
+                    let step = self.step(&shared, &line, key, &entry)?;
                     whole = Some(match whole {
                         Some(whole) => whole.then(step),
                         None => step,
@@ -411,23 +428,20 @@ impl Reader<'_> {
         found
     }
 
-    fn step(
-        &mut self,
-        base: &Command,
-        line: &Line,
-        key: &str,
-        entry: &Entry,
-        variables: &Variables,
-        conditions: &Conditions,
-    ) -> Command {
+    fn step(&mut self, shared: &Shared, line: &Line, key: &str, entry: &Entry) -> Option<Command> {
         let program = self.expand(&line.program);
         let args: Vec<String> = line.args.iter().map(|arg| self.expand(arg)).collect();
-        let args = if line.is_literal { args } else { variables.expand(&args) };
+        let args = if line.is_literal { Some(args) } else { shared.variables.expand(&args) };
+        let Some(args) = args else {
+            let text = format!("{key}=: its words come to more than a process may be given");
+            self.notes.at(entry, NoteKind::Refused, text);
+            return None;
+        };
         if line.named {
             self.notes.at(entry, NoteKind::NotCarried, "the program finds its own name, not the one after `@`".to_owned());
         }
-        let mut step = base.clone();
-        match conditions.script() {
+        let mut step = shared.base.clone();
+        match &shared.script {
             None => {
                 step.program = program.into();
                 step = step.args(args);
@@ -437,41 +451,46 @@ impl Reader<'_> {
                 step = step.arg("-c").arg(script).arg(program).args(args);
             }
         }
-        for (name, value) in &variables.0 {
-            step = step.env(name, value);
-        }
-        let starts_only = self.is_on("PermissionsStartOnly") && key != "ExecStart";
-        if !line.is_privileged && !starts_only {
-            if let Some(user) = self.last("User") {
-                let user = self.expand(&user.value);
-                step = step.user(user);
-            }
-            if let Some(group) = self.last("Group") {
-                let group = self.expand(&group.value);
-                step = step.group(group);
-            }
+        if !line.is_privileged && (key == "ExecStart" || !shared.starts_only) {
+            step.user = shared.user.clone();
+            step.group = shared.group.clone();
         }
         if key == "ExecStart" {
-            step = self.successes(step);
+            step = step.succeeds_with(shared.codes.iter().copied());
         }
-        if line.may_fail { step.may_fail() } else { step }
+        Some(if line.may_fail { step.may_fail() } else { step })
     }
 
-    fn successes(&mut self, step: Command) -> Command {
-        let mut codes = vec![0];
+    fn successes(&mut self) -> BTreeSet<i32> {
+        let mut codes = BTreeSet::from([0]);
         for entry in self.unit.list(SECTION, "SuccessExitStatus").into_iter().cloned().collect::<Vec<_>>() {
+            let mut rest = Vec::new();
             for word in entry.value.split_ascii_whitespace() {
                 match word.parse::<u8>().map(i32::from).ok().or_else(|| exit_status(word)) {
-                    Some(code) => codes.push(code),
-                    None => {
-                        let text = format!("{word}: a run that ends by a signal has failed");
-                        self.notes.at_once(&entry, NoteKind::NotCarried, text);
-                    }
+                    Some(code) => drop(codes.insert(code)),
+                    None => rest.push(word),
                 }
             }
+            if !rest.is_empty() {
+                let text = format!("{}: a run that ends by a signal has failed", rest.join(" "));
+                self.notes.at(&entry, NoteKind::NotCarried, text);
+            }
         }
-        step.succeeds_with(codes)
+        codes
     }
+}
+
+/// What the steps of a service have in common.
+struct Shared {
+    base: Command,
+    /// What looks at the conditions, and becomes the step.
+    script: Option<String>,
+    variables: Variables,
+    user: Option<String>,
+    group: Option<String>,
+    /// Whether only `ExecStart=` runs as that user.
+    starts_only: bool,
+    codes: BTreeSet<i32>,
 }
 
 /// Exit codes by name, after sysexits(3).

@@ -104,7 +104,7 @@ impl Specifiers {
                 None => {
                     let which = format!("%{which}");
                     found.push_str(&which);
-                    if !unknown.contains(&which) {
+                    if which.is_ascii() && !unknown.contains(&which) {
                         unknown.push(which);
                     }
                 }

@@ -11,7 +11,7 @@ use super::span::{self, Span};
 use super::unit::{Entry, Unit, boolean};
 use crate::import::NoteKind;
 use crate::policy::Missed;
-use crate::schedule::Schedule;
+use crate::schedule::{Rhythm, Schedule};
 
 /// systemd's own accuracy, if a timer says nothing of it.
 const USUAL_ACCURACY: Duration = Duration::from_secs(60);
@@ -28,6 +28,9 @@ pub(super) struct Timing {
 
 /// What runs a timer off: an empty assignment to any of them takes back all.
 const TRIGGERS: [&str; 6] = ["OnCalendar", "OnActiveSec", "OnBootSec", "OnStartupSec", "OnUnitActiveSec", "OnUnitInactiveSec"];
+
+/// The most that a timer may have of them.
+const MOST_TRIGGERS: usize = 50;
 
 /// The least spans of each kind.
 #[derive(Default)]
@@ -46,9 +49,13 @@ pub(super) fn read(unit: &Unit, file: &Path, notes: &mut Notes) -> Option<Timing
     let period = period(&spans, !calendars.is_empty(), &whole, notes);
     let is_calendar = !calendars.is_empty();
     let parts: Vec<Schedule> = calendars.into_iter().chain(period).collect();
-    let Some(mut schedule) = parts.into_iter().reduce(Schedule::or) else {
-        notes.add(whole, NoteKind::Refused, "the timer says no time at which it could run".to_owned());
-        return None;
+    let mut schedule = match &parts[..] {
+        [] => {
+            notes.add(whole, NoteKind::Refused, "the timer says no time at which it could run".to_owned());
+            return None;
+        }
+        [one] => one.clone(),
+        _ => Schedule::new(Rhythm::AnyOf(parts)),
     };
 
     let mut length = |key: &str| {
@@ -93,6 +100,10 @@ fn triggers(unit: &Unit, notes: &mut Notes) -> (Vec<Schedule>, Spans) {
     let mut entries: Vec<&Entry> = Vec::new();
     for entry in unit.section(SECTION).filter(|entry| TRIGGERS.contains(&entry.key.as_str())) {
         if entry.value.is_empty() { entries.clear() } else { entries.push(entry) }
+    }
+    if let Some(entry) = entries.get(MOST_TRIGGERS) {
+        notes.at(entry, NoteKind::NotCarried, format!("the first {MOST_TRIGGERS} times are taken, and no more"));
+        entries.truncate(MOST_TRIGGERS);
     }
     let mut calendars = Vec::new();
     let mut spans = Spans::default();

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::import::Place;
 
 /// The longest file that is read, in bytes.
-pub(super) const LONGEST: usize = 1 << 20;
+pub(super) const LONGEST: usize = 256 * 1024;
 
 /// A unit: its file, and what was dropped in after it.
 #[derive(Debug, Clone, Default)]
