@@ -67,10 +67,12 @@ impl Schedule {
                 return Err(refuse(bare(), "it counts from when it is registered; `aligned` would sit on the clock"));
             }
             Rhythm::Units(places) => Event::of_places(places),
+            Rhythm::Once(_) if spec.window.is_some() || !spec.except.is_empty() => {
+                return Err(refuse(self.to_string(), "one instant beside a window or an exclusion is not worked out"));
+            }
             Rhythm::Once(at) => {
-                return once(*at)
-                    .map(|text| text + " UTC")
-                    .ok_or_else(|| refuse(bare(), "it is finer than a microsecond, or outside the years 1970 to 2199"));
+                let reason = "it is finer than a microsecond, or outside the years 1970 to 2199";
+                return once(*at).map(|text| text + " UTC").ok_or_else(|| refuse(bare(), reason));
             }
             Rhythm::Interval(_) => return Err(refuse(bare(), "it counts elapsed time, not the clock's; OnUnitActiveSec= does")),
             Rhythm::Random(_) => return Err(refuse(bare(), "it is drawn anew each time")),

@@ -133,7 +133,8 @@ fn times(times: &Times) -> String {
         () if all_minutes => "every minute".to_owned(),
         () => match step(minutes, 60) {
             Some(step) => format!("every {step} minutes"),
-            None => format!("at minute {}", runs(bits(minutes), number)),
+            None if text.is_empty() => format!("at minute {}", runs(bits(minutes), number)),
+            None => format!("minute {}", runs(bits(minutes), number)),
         },
     });
     match () {

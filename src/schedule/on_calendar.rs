@@ -6,7 +6,8 @@
 //!
 //! As in cron text, a time is *fixed* when its hours, minutes and seconds are named (values, lists, ranges) and *running*
 //! when one of them is `*` or repeats without an end (`0/15`, what cron writes `*/15`). systemd has one rule for both: it
-//! passes over what a zone change skips, and takes one pass of what it repeats, mostly the second.
+//! passes over what a zone change skips, and takes one pass or the other of what it repeats. `tests/systemd/events.rs` lists
+//! what else it does at its edges.
 //!
 //! Seconds may have fractions, to the microsecond: a minute has 60 million places then. So they stay progressions
 //! ([`Places`]), and the calendar beside them is one of whole minutes. An answer within a minute is a division for each

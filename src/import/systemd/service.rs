@@ -18,7 +18,7 @@ const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 /// How long a service has to end, if it says nothing of it.
 const USUAL_GRACE: Duration = Duration::from_secs(90);
 
-/// What `infinity` comes to for it: a year.
+/// The longest that it has: a year.
 const LONGEST_GRACE: Duration = Duration::from_secs(31_536_000);
 
 const SECTION: &str = "Service";
@@ -224,6 +224,11 @@ impl Reader<'_> {
             self.notes.add(place, NoteKind::Refused, "the service has no ExecStart=: there is nothing to run".to_owned());
             return None;
         };
+        if steps > 1 && shared.script.is_some() {
+            let place = Place { file: file.to_owned(), ..Default::default() };
+            let text = format!("the conditions are looked at before each of the {steps} commands, not once for all");
+            self.notes.add(place, NoteKind::Changed, text);
+        }
         if starts > 1 && !is_oneshot {
             let place = Place { file: file.to_owned(), ..Default::default() };
             let text = format!("Type={kind} with {starts} commands, which systemd refuses: they run one after the other");
@@ -277,10 +282,15 @@ impl Reader<'_> {
         }
         base = self.streams(base);
         let grace = self.length("TimeoutStopSec").or_else(|| self.length("TimeoutSec"));
-        base = base.grace(match grace {
-            None => USUAL_GRACE,
-            Some(grace) => grace.filter(|grace| !grace.is_zero()).unwrap_or(LONGEST_GRACE).min(LONGEST_GRACE),
-        });
+        // 0 is an older spelling of infinity.
+        let grace = grace.map_or(Some(USUAL_GRACE), |grace| grace.filter(|grace| !grace.is_zero()));
+        let grace = grace.filter(|grace| *grace <= LONGEST_GRACE);
+        if grace.is_none() {
+            if let Some(entry) = self.last("TimeoutStopSec").or_else(|| self.last("TimeoutSec")) {
+                self.notes.at(&entry, NoteKind::Changed, "a run that is stopped has a year to end, and no longer".to_owned());
+            }
+        }
+        base = base.grace(grace.unwrap_or(LONGEST_GRACE));
         let mode = self.last("KillMode");
         let left = match mode.as_ref().map(|entry| entry.value.as_str()) {
             Some("process" | "none") => LeftBehind::GoOn,
@@ -395,17 +405,15 @@ impl Reader<'_> {
     fn conditions(&mut self, timer: &Unit) -> Conditions {
         let mut found = Conditions::default();
         let of_timer = timer.section("Unit").filter(|entry| is_condition(entry)).cloned().collect::<Vec<_>>();
-        for entry in &of_timer {
-            let text = format!("{}= of the timer is looked at before each run, not once", entry.key);
-            self.notes.at(entry, NoteKind::Changed, text);
-        }
         let of_service = self.unit.section("Unit").filter(|entry| is_condition(entry)).cloned().collect::<Vec<_>>();
-        let mut all = of_timer;
         // An empty one takes back all.
-        for entry in of_service {
-            if entry.value.is_empty() { all.clear() } else { all.push(entry) }
-        }
-        for entry in all.iter().filter(|entry| !entry.value.is_empty()) {
+        let standing = |entries: Vec<Entry>| {
+            let start = entries.iter().rposition(|entry| entry.value.is_empty()).map_or(0, |place| place + 1);
+            entries.into_iter().skip(start)
+        };
+        let of_timer = standing(of_timer).map(|entry| (entry, true));
+        let all: Vec<(Entry, bool)> = of_timer.chain(standing(of_service).map(|entry| (entry, false))).collect();
+        for (entry, is_timers) in &all {
             let value = self.expand(&entry.value);
             let (is_any, value) = value.strip_prefix('|').map_or((false, value.as_str()), |value| (true, value.trim_start()));
             let (is_not, value) = value.strip_prefix('!').map_or((false, value), |value| (true, value.trim_start()));
@@ -418,11 +426,18 @@ impl Reader<'_> {
                 self.notes.at(entry, NoteKind::NotCarried, text);
                 continue;
             };
+            if *is_timers {
+                let text = format!("{}= of the timer is looked at before each run, not once", entry.key);
+                self.notes.at(entry, NoteKind::Changed, text);
+            }
             let test = if is_not { format!("! {test}") } else { test };
-            match (is_assert, is_any) {
-                (true, _) => found.asserted.push(test),
-                (false, true) => found.any.push(test),
-                (false, false) => found.all.push(test),
+            let tests = match (is_assert, is_any) {
+                (true, _) => &mut found.asserted,
+                (false, true) => &mut found.any,
+                (false, false) => &mut found.all,
+            };
+            if !tests.contains(&test) {
+                tests.push(test);
             }
         }
         found
@@ -560,8 +575,8 @@ fn test(kind: &str, path: &str) -> Option<String> {
         "PathIsDirectory" => Some(format!("test -d {quoted}")),
         "PathIsSymbolicLink" => Some(format!("test -L {quoted}")),
         "PathIsReadWrite" => Some(format!("test -w {quoted}")),
-        "FileNotEmpty" => Some(format!("test -f {quoted} -a -s {quoted}")),
-        "FileIsExecutable" => Some(format!("test -f {quoted} -a -x {quoted}")),
+        "FileNotEmpty" => Some(format!("{{ test -f {quoted} && test -s {quoted}; }}")),
+        "FileIsExecutable" => Some(format!("{{ test -f {quoted} && test -x {quoted}; }}")),
         "DirectoryNotEmpty" => Some(format!("test -n \"$(ls -A {quoted} 2>/dev/null)\"")),
         "PathExistsGlob" if path.starts_with('/') && path.bytes().all(is_safe) => Some(format!("ls -d {path} >/dev/null 2>&1")),
         _ => None,

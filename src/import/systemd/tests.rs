@@ -41,6 +41,7 @@ fn spans_become_intervals() {
         ("OnBootSec=1min\nOnUnitInactiveSec=15min\nAccuracySec=1us", "every 15 minutes after completion immediately", 1),
         ("OnBootSec=15min\nOnUnitActiveSec=1d\nAccuracySec=1us", "(once after 15 minutes) or (every 24 hours)", 1),
         ("OnUnitActiveSec=1d\nAccuracySec=1us", "every 24 hours", 1),
+        ("OnActiveSec=2d\nOnUnitActiveSec=1d\nAccuracySec=1us", "every 24 hours", 1),
         ("OnUnitActiveSec=1d\nOnUnitInactiveSec=2d\nOnActiveSec=1d\nAccuracySec=1us", "every 24 hours", 0),
         ("OnCalendar=daily\nOnUnitActiveSec=1h\nAccuracySec=1us", "(calendar *-*-* 00:00:00) or (every hour)", 1),
         ("OnActiveSec=infinity\nOnCalendar=daily\nAccuracySec=1us", "calendar *-*-* 00:00:00", 0),
@@ -158,7 +159,7 @@ fn steps_follow_one_another() {
 #[test]
 fn conditions_are_looked_at_before_each_run() {
     let text = "[Unit]\nConditionPathExists=!/a b\nConditionPathIsDirectory=|/c\nConditionFileNotEmpty=|/d\nAssertPathExists=/e\n[Service]\nExecStart=/bin/job x";
-    let script = "{ ! test -e '/a b' && { test -d '/c' || test -f '/d' -a -s '/d'; }; } || exit 0; { test -e '/e'; } || exit 1; exec \"$0\" \"$@\"";
+    let script = "{ ! test -e '/a b' && { test -d '/c' || { test -f '/d' && test -s '/d'; }; }; } || exit 0; { test -e '/e'; } || exit 1; exec \"$0\" \"$@\"";
     let found = command(text);
     assert_eq!(found.program, "/bin/sh");
     assert_eq!(found.args, ["-c", script, "/bin/job", "x"]);

@@ -135,6 +135,12 @@ fn triggers(unit: &Unit, notes: &mut Notes) -> (Vec<Schedule>, Spans) {
     (calendars, spans)
 }
 
+/// A length of time as schedules say it.
+fn said(length: Duration) -> String {
+    let text = Schedule::once_after(length).to_string();
+    text.strip_prefix("once after ").map(str::to_owned).unwrap_or(text)
+}
+
 /// What the spans make.
 fn period(spans: &Spans, beside_calendar: bool, place: &crate::import::Place, notes: &mut Notes) -> Option<Schedule> {
     let mut changed = |text: String| notes.add(place.clone(), NoteKind::Changed, text);
@@ -147,7 +153,7 @@ fn period(spans: &Spans, beside_calendar: bool, place: &crate::import::Place, no
     let Some(period) = since_end.or(spans.since_start) else {
         let first = spans.first?;
         if spans.since_boot {
-            changed(format!("the run {first:?} after {boot} comes that long after the job is registered"));
+            changed(format!("the run {} after {boot} comes that long after the job is registered", said(first)));
         }
         return Some(Schedule::once_after(first));
     };
@@ -164,34 +170,33 @@ fn period(spans: &Spans, beside_calendar: bool, place: &crate::import::Place, no
         }
     };
     if beside_calendar {
-        changed(format!("the span of {period:?} counts from when the job is registered, not from its last run"));
+        changed(format!("the span of {} counts from when the job is registered, not from its last run", said(period)));
         return Some(spans.first.map_or(interval.clone(), |first| Schedule::once_after(first).or(interval)));
     }
     let is_from_end = since_end.is_some();
     let interval = if is_from_end { interval.with(|spec| spec.after_completion = true) } else { interval };
+    let (each, boot) = (said(period), format!("not {} after {boot}", said(spans.first.unwrap_or_default())));
     match spans.first {
         None => {
             changed(format!(
-                "nothing but its unit's own start sets this timer going; the job runs {period:?} after it is registered"
+                "nothing but its unit's own start sets this timer going; the job runs {each} after it is registered"
             ));
             Some(interval)
         }
-        Some(first) if first == period => {
-            if spans.since_boot {
-                changed(format!("the first run comes {first:?} after the job is registered, not after {boot}"));
-            }
+        Some(first) if first == period && !spans.since_boot => Some(interval),
+        Some(first) if first.is_zero() => Some(interval.with(|spec| spec.immediately = true)),
+        Some(first) if first >= period => {
+            changed(format!("the first run comes {each} after the job is registered, {boot}"));
             Some(interval)
         }
-        Some(first) if first.is_zero() => Some(interval.with(|spec| spec.immediately = true)),
         // What counts from the end of a run stands alone, so its first run cannot be put off.
-        Some(first) if is_from_end => {
-            changed(format!("the first run comes as soon as the job is registered, not {first:?} after {boot}"));
+        Some(_) if is_from_end => {
+            changed(format!("the first run comes as soon as the job is registered, {boot}"));
             Some(interval.with(|spec| spec.immediately = true))
         }
         Some(first) => {
-            changed(format!(
-                "the first run comes {first:?} after the job is registered, not after {boot}, and those every {period:?} count from its registration, not from the first"
-            ));
+            let text = format!("the first run comes {} after the job is registered, {boot}; ", said(first));
+            changed(text + &format!("those every {each} count from its registration too, not from the run before"));
             Some(Schedule::once_after(first).or(interval))
         }
     }
