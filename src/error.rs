@@ -184,8 +184,8 @@ pub enum OnCalendarError {
     Empty,
     #[error("the calendar event has {bytes} bytes; {LONGEST_ON_CALENDAR} is the most that is read")]
     TooLong { bytes: usize },
-    #[error("{field} at column {column}: the list has too many items; 241 is the most that is read")]
-    TooMany { field: Field, column: usize },
+    #[error("the list at column {column} has too many items; 241 is the most that is read")]
+    TooMany { column: usize },
     #[error("`{given}` at column {column}; {expected} would go here")]
     Unexpected { given: String, column: usize, expected: &'static str },
     #[error("the calendar event ends where {expected} would go")]

@@ -80,7 +80,7 @@ fn meant_zone(text: &str, error: OnCalendarError) -> OnCalendarError {
         return error;
     }
     let suggestion = match name.parse::<Zone>() {
-        Err(crate::Error::UnknownZone { suggestion, .. }) if suggestion.contains('/') => suggestion,
+        Err(crate::Error::UnknownZone { suggestion, .. }) if !suggestion.contains(' ') => suggestion,
         _ => "an IANA name in its own spelling, such as Europe/Berlin, or UTC",
     };
     OnCalendarError::Zone { given: brief(name), column: column(text, text.len() - name.len()), suggestion }
@@ -237,7 +237,7 @@ impl<'a> Reader<'a> {
             if from > day {
                 let given = brief(self.text.get(begin..self.at).unwrap_or_default());
                 let (name, last) = (&WEEKDAYS[from][..3], &WEEKDAYS[day][..3]);
-                let instead = format!("{name}..Sun,Mon..{last}");
+                let instead = if day == 0 { format!("{name}..Sun,Mon") } else { format!("{name}..Sun,Mon..{last}") };
                 let field = Field::DayOfWeek;
                 return Err(OnCalendarError::ReversedRange { field, given, column: self.column(begin), instead });
             }
@@ -342,7 +342,7 @@ impl<'a> Reader<'a> {
         }
         let third = self.chain(Field::DayOfMonth)?;
         if !matches!(self.peek(), None | Some(b' ')) {
-            return Err(self.unexpected("a space and a time, or the end"));
+            return Err(self.unexpected("a space and a time, or the end,"));
         }
         self.skip_spaces();
         (event.years, event.spots[0]) = first;
@@ -378,12 +378,15 @@ impl<'a> Reader<'a> {
         let start = self.at;
         if self.take(b'*') {
             let all = if field == Field::Second { vec![Item { start: 0, stop: None, step: SECOND as i32 }] } else { Vec::new() };
+            if self.peek() == Some(b'/') {
+                return Err(self.unexpected("nothing (a step follows the number that it starts from, as in `0/15`)"));
+            }
             return Ok((all, (start, self.at)));
         }
         let mut items = Vec::new();
         loop {
             if items.len() == MOST_ITEMS {
-                return Err(OnCalendarError::TooMany { field, column: self.column(start) });
+                return Err(OnCalendarError::TooMany { column: self.column(start) });
             }
             items.push(self.item(field)?);
             if !self.take(b',') {
@@ -518,16 +521,17 @@ impl Event {
         if self.days.is_empty() {
             self.from_end = false;
         }
+        // Two digits are of this century up to 69.
+        let full = |year: i32| {
+            year + if (70..100).contains(&year) {
+                1900
+            } else if year < 70 {
+                2000
+            } else {
+                0
+            }
+        };
         for year in &mut self.years {
-            let full = |year: i32| {
-                year + if (70..100).contains(&year) {
-                    1900
-                } else if year < 70 {
-                    2000
-                } else {
-                    0
-                }
-            };
             year.start = full(year.start);
             year.stop = year.stop.map(full);
         }

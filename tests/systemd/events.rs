@@ -355,3 +355,32 @@ fn unions_of_fractions_are_counted_whole() {
     assert_eq!(schedule.count_between(before, before + TimeDelta::microseconds(1_234_567)), part);
     assert_eq!(schedule.next_after(from), Some(from + TimeDelta::microseconds(2)));
 }
+
+#[test]
+fn fractions_go_through_zone_changes_like_any_grid() {
+    let changes = [
+        ("America/New_York", "2026-03-08T07:00:00Z"),
+        ("America/New_York", "2026-11-01T06:00:00Z"),
+        ("Australia/Lord_Howe", "2026-10-03T15:30:00Z"),
+        ("Australia/Lord_Howe", "2026-04-04T15:00:00Z"),
+        ("America/St_Johns", "2006-10-29T02:31:00Z"),
+        ("Pacific/Apia", "2011-12-30T10:00:00Z"),
+    ];
+    let clauses =
+        ["", "on gap next", "on gap shift", "on fold first", "on fold second", "between 01:30 and 02:15", "except on sunday"];
+    for (zone, change) in changes {
+        let change: Instant = change.parse().unwrap();
+        for clause in clauses {
+            let [event, grid] = ["calendar *:*:0.000/0.25", "every 250 milliseconds aligned"]
+                .map(|text| format!("{text} in {zone} {clause}").parse::<Schedule>().unwrap());
+            let edges = [-90_000, -7200, -3600, -1800, -1, 0, 1, 1800, 3600, 7200, 90_000].map(TimeDelta::seconds);
+            let parts = [-250, -1, 0, 1, 125, 250].map(TimeDelta::milliseconds);
+            for at in edges.into_iter().flat_map(|edge| parts.map(|part| change + edge + part)) {
+                assert_eq!(event.next_after(at), grid.next_after(at), "{event} after {at}");
+                assert_eq!(event.prev_before(at), grid.prev_before(at), "{event} before {at}");
+                let until = change + TimeDelta::hours(3);
+                assert_eq!(event.count_between(at, until), grid.count_between(at, until), "{event} from {at}");
+            }
+        }
+    }
+}

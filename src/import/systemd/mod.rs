@@ -23,7 +23,7 @@ use unit::{Entry, LONGEST, Unit};
 ///
 /// A timer's job runs what its service runs, when the timer says so, under the rules that systemd has: one run at a time; what
 /// passed while nothing was there to run it is made up for once if the timer is `Persistent=`, else it is not. Conditions on
-/// paths are looked at before each run. What a job cannot carry (sandboxing, other units, limits) is in the notes.
+/// paths are looked at before each run. A service that names no user runs as the host does, not as root. What a job cannot carry (sandboxing, other units, limits) is in the notes.
 ///
 /// ```
 /// use punctual::Units;

@@ -120,13 +120,17 @@ struct Reader<'a> {
     unknown: Vec<String>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn expand(&mut self, text: &str) -> String {
         self.specifiers.expand(text, &mut self.unknown)
     }
 
-    fn last(&self, key: &str) -> Option<Entry> {
-        self.unit.last(SECTION, key).cloned()
+    fn last(&self, key: &str) -> Option<&'a Entry> {
+        self.unit.last(SECTION, key)
+    }
+
+    fn list(&self, key: &str) -> Vec<&'a Entry> {
+        self.unit.list(SECTION, key)
     }
 
     fn is_on(&self, key: &str) -> bool {
@@ -158,17 +162,17 @@ impl Reader<'_> {
         }
     }
 
-    fn work(&mut self, file: &Path, timer: &Unit) -> Option<Work> {
-        let kind = self.last("Type").map_or("simple".to_owned(), |entry| entry.value);
+    fn work(&mut self, file: &Path, timer: &'a Unit) -> Option<Work> {
+        let kind = self.last("Type").map_or("simple", |entry| &entry.value);
         let is_oneshot = kind == "oneshot";
         if let Some(entry) =
             self.last("Type").filter(|entry| !["simple", "exec", "oneshot", "idle"].contains(&entry.value.as_str()))
         {
             let text = format!("Type={kind}: the run ends with the process that is started, whatever it says or leaves behind");
-            self.notes.at(&entry, NoteKind::Changed, text);
+            self.notes.at(entry, NoteKind::Changed, text);
         }
         if let Some(entry) = self.last("RemainAfterExit").filter(|entry| boolean(&entry.value) == Some(true)) {
-            self.notes.at(&entry, NoteKind::NotCarried, "the run is over with its last process".to_owned());
+            self.notes.at(entry, NoteKind::NotCarried, "the run is over with its last process".to_owned());
         }
         let user = self.last("User").map(|entry| self.expand(&entry.value));
         let variables = self.variables(user.as_deref());
@@ -186,11 +190,11 @@ impl Reader<'_> {
         let mut whole: Option<Command> = None;
         let (mut starts, mut steps) = (0, 0);
         for key in STEPS {
-            for entry in self.unit.list(SECTION, key).into_iter().cloned().collect::<Vec<_>>() {
+            for entry in self.list(key) {
                 let lines = match exec::lines(&entry.value) {
                     Ok(lines) => lines,
                     Err(reason) => {
-                        self.notes.at(&entry, NoteKind::Refused, format!("{key}=: {reason}"));
+                        self.notes.at(entry, NoteKind::Refused, format!("{key}=: {reason}"));
                         return None;
                     }
                 };
@@ -201,17 +205,17 @@ impl Reader<'_> {
                     _ => None,
                 };
                 if let Some(text) = text {
-                    self.notes.at(&entry, NoteKind::Changed, format!("{key}=: {text}"));
+                    self.notes.at(entry, NoteKind::Changed, format!("{key}=: {text}"));
                 }
                 for line in lines {
                     starts += usize::from(key == "ExecStart");
                     steps += 1;
                     if steps > MOST_STEPS {
                         let text = format!("there are more than {MOST_STEPS} commands");
-                        self.notes.at(&entry, NoteKind::Refused, text);
+                        self.notes.at(entry, NoteKind::Refused, text);
                         return None;
                     }
-                    let step = self.step(&shared, &line, key, &entry)?;
+                    let step = self.step(&shared, &line, key, entry)?;
                     whole = Some(match whole {
                         Some(whole) => whole.then(step),
                         None => step,
@@ -245,7 +249,7 @@ impl Reader<'_> {
         let entry = self.last(key)?;
         let span = span::parse(&entry.value);
         if span.is_none() {
-            self.notes.not_read(&entry, "a time span such as `1h 30min`");
+            self.notes.not_read(entry, "a time span such as `1h 30min`");
         }
         span.map(|span| span.duration())
     }
@@ -258,12 +262,12 @@ impl Reader<'_> {
             let dir = self.expand(&entry.value);
             let path = dir.strip_prefix('-').unwrap_or(&dir);
             if path != dir {
-                self.notes.at(&entry, NoteKind::Changed, format!("`{path}` must be there: without it the run fails"));
+                self.notes.at(entry, NoteKind::Changed, format!("`{path}` must be there: without it the run fails"));
             }
             match path {
                 "~" => match self.units.home(user.unwrap_or("root")) {
                     Some((home, _)) => base = base.dir(home),
-                    None => self.notes.at(&entry, NoteKind::NotCarried, "the home directory is not known; `/` it is".to_owned()),
+                    None => self.notes.at(entry, NoteKind::NotCarried, "the home directory is not known; `/` it is".to_owned()),
                 },
                 path => base = base.dir(path),
             }
@@ -271,13 +275,13 @@ impl Reader<'_> {
         if let Some(entry) = self.last("UMask") {
             match u32::from_str_radix(&entry.value, 8).ok().filter(|mask| *mask <= 0o777) {
                 Some(mask) => base = base.umask(mask),
-                None => self.notes.not_read(&entry, "a file mode such as 0022"),
+                None => self.notes.not_read(entry, "a file mode such as 0022"),
             }
         }
         if let Some(entry) = self.last("Nice") {
             match entry.value.parse().ok().filter(|nice| (-20..=19).contains(nice)) {
                 Some(nice) => base = base.nice(nice),
-                None => self.notes.not_read(&entry, "a number from -20 to 19"),
+                None => self.notes.not_read(entry, "a number from -20 to 19"),
             }
         }
         base = self.streams(base);
@@ -287,7 +291,7 @@ impl Reader<'_> {
         let grace = grace.filter(|grace| *grace <= LONGEST_GRACE);
         if grace.is_none() {
             if let Some(entry) = self.last("TimeoutStopSec").or_else(|| self.last("TimeoutSec")) {
-                self.notes.at(&entry, NoteKind::Changed, "a run that is stopped has a year to end, and no longer".to_owned());
+                self.notes.at(entry, NoteKind::Changed, "a run that is stopped has a year to end, and no longer".to_owned());
             }
         }
         base = base.grace(grace.unwrap_or(LONGEST_GRACE));
@@ -297,7 +301,7 @@ impl Reader<'_> {
             _ => LeftBehind::End,
         };
         if let Some(entry) = mode.filter(|entry| entry.value == "none") {
-            self.notes.at(&entry, NoteKind::Changed, "a run that is stopped is told to end, and killed in the end".to_owned());
+            self.notes.at(entry, NoteKind::Changed, "a run that is stopped is told to end, and killed in the end".to_owned());
         }
         base.left_behind(left)
     }
@@ -311,14 +315,14 @@ impl Reader<'_> {
                 Some(("truncate", path)) => Output::Replace(path.into()),
                 Some(("file", path)) => {
                     let text = "the file is emptied first, where systemd writes over its beginning".to_owned();
-                    reader.notes.at(&entry, NoteKind::Changed, text);
+                    reader.notes.at(entry, NoteKind::Changed, text);
                     Output::Replace(path.into())
                 }
                 _ if value == "null" => Output::Nowhere,
                 _ if value == "inherit" => usual,
                 _ if matches!(value.as_str(), "journal" | "syslog" | "kmsg") => Output::Captured,
                 _ => {
-                    reader.notes.at(&entry, NoteKind::NotCarried, format!("`{value}`: its output is captured"));
+                    reader.notes.at(entry, NoteKind::NotCarried, format!("`{value}`: its output is captured"));
                     Output::Captured
                 }
             }
@@ -326,7 +330,7 @@ impl Reader<'_> {
         let stdout = output(self, "StandardOutput", Output::Captured);
         let stderr = output(self, "StandardError", stdout.clone());
         base = base.stdout(stdout).stderr(stderr);
-        let text = self.unit.list(SECTION, "StandardInputText");
+        let text = self.list("StandardInputText");
         let text: Vec<String> = text.into_iter().map(|entry| entry.value.clone()).collect();
         let Some(entry) = self.last("StandardInput") else {
             return if text.is_empty() { base } else { base.stdin(Input::Bytes((text.join("\n") + "\n").into_bytes())) };
@@ -339,7 +343,7 @@ impl Reader<'_> {
             None if entry.value == "null" => base,
             None if entry.value == "data" => base.stdin(Input::Bytes((text.join("\n") + "\n").into_bytes())),
             _ => {
-                self.notes.at(&entry, NoteKind::NotCarried, format!("`{}`: it reads nothing", entry.value));
+                self.notes.at(entry, NoteKind::NotCarried, format!("`{}`: it reads nothing", entry.value));
                 base
             }
         }
@@ -360,41 +364,39 @@ impl Reader<'_> {
                 None => {
                     if let Some(entry) = self.last("User") {
                         let text = format!("nothing is known of the user {user} here: HOME and SHELL are not set");
-                        self.notes.at(&entry, NoteKind::NotCarried, text);
+                        self.notes.at(entry, NoteKind::NotCarried, text);
                     }
                 }
             }
         }
-        for entry in self.unit.list(SECTION, "Environment").into_iter().cloned().collect::<Vec<_>>() {
+        for entry in self.list("Environment") {
             match exec::words(&entry.value) {
                 Ok(words) => {
                     for word in words {
                         let word = self.expand(&word);
                         match word.split_once('=') {
                             Some((name, value)) => variables.set(name, value.to_owned()),
-                            None => self.notes.at(
-                                &entry,
-                                NoteKind::NotCarried,
-                                format!("`{word}` sets no variable; write NAME=value"),
-                            ),
+                            None => {
+                                self.notes.at(entry, NoteKind::NotCarried, format!("`{word}` sets no variable; write NAME=value"))
+                            }
                         }
                     }
                 }
-                Err(reason) => self.notes.at(&entry, NoteKind::NotCarried, reason.to_owned()),
+                Err(reason) => self.notes.at(entry, NoteKind::NotCarried, reason.to_owned()),
             }
         }
-        for entry in self.unit.list(SECTION, "EnvironmentFile").into_iter().cloned().collect::<Vec<_>>() {
+        for entry in self.list("EnvironmentFile") {
             let name = self.expand(&entry.value);
             let path = name.strip_prefix('-').unwrap_or(&name);
             match self.units.host_file(path) {
                 Some(text) => {
                     variables.read(&text);
                     let text = format!("{path} was read once, for all runs: what changes in it is not seen");
-                    self.notes.at(&entry, NoteKind::Changed, text);
+                    self.notes.at(entry, NoteKind::Changed, text);
                 }
                 None => {
                     let text = format!("{path} was not read: the variables in it are not set");
-                    self.notes.at(&entry, NoteKind::NotCarried, text);
+                    self.notes.at(entry, NoteKind::NotCarried, text);
                 }
             }
         }
@@ -402,18 +404,16 @@ impl Reader<'_> {
     }
 
     /// What must hold before each step, for a shell.
-    fn conditions(&mut self, timer: &Unit) -> Conditions {
+    fn conditions(&mut self, timer: &'a Unit) -> Conditions {
         let mut found = Conditions::default();
-        let of_timer = timer.section("Unit").filter(|entry| is_condition(entry)).cloned().collect::<Vec<_>>();
-        let of_service = self.unit.section("Unit").filter(|entry| is_condition(entry)).cloned().collect::<Vec<_>>();
         // An empty one takes back all.
-        let standing = |entries: Vec<Entry>| {
+        let standing = |unit: &'a Unit| {
+            let entries: Vec<&Entry> = unit.section("Unit").filter(|entry| is_condition(entry)).collect();
             let start = entries.iter().rposition(|entry| entry.value.is_empty()).map_or(0, |place| place + 1);
             entries.into_iter().skip(start)
         };
-        let of_timer = standing(of_timer).map(|entry| (entry, true));
-        let all: Vec<(Entry, bool)> = of_timer.chain(standing(of_service).map(|entry| (entry, false))).collect();
-        for (entry, is_timers) in &all {
+        let of_timer = standing(timer).map(|entry| (entry, true));
+        for (entry, is_timers) in of_timer.chain(standing(self.unit).map(|entry| (entry, false))) {
             let value = self.expand(&entry.value);
             let (is_any, value) = value.strip_prefix('|').map_or((false, value.as_str()), |value| (true, value.trim_start()));
             let (is_not, value) = value.strip_prefix('!').map_or((false, value), |value| (true, value.trim_start()));
@@ -426,7 +426,7 @@ impl Reader<'_> {
                 self.notes.at(entry, NoteKind::NotCarried, text);
                 continue;
             };
-            if *is_timers {
+            if is_timers {
                 let text = format!("{}= of the timer is looked at before each run, not once", entry.key);
                 self.notes.at(entry, NoteKind::Changed, text);
             }
@@ -478,7 +478,7 @@ impl Reader<'_> {
 
     fn successes(&mut self) -> BTreeSet<i32> {
         let mut codes = BTreeSet::from([0]);
-        for entry in self.unit.list(SECTION, "SuccessExitStatus").into_iter().cloned().collect::<Vec<_>>() {
+        for entry in self.list("SuccessExitStatus") {
             let mut rest = Vec::new();
             for word in entry.value.split_ascii_whitespace() {
                 match word.parse::<u8>().map(i32::from).ok().or_else(|| exit_status(word)) {
@@ -488,7 +488,7 @@ impl Reader<'_> {
             }
             if !rest.is_empty() {
                 let text = format!("{}: a run that ends by a signal has failed", rest.join(" "));
-                self.notes.at(&entry, NoteKind::NotCarried, text);
+                self.notes.at(entry, NoteKind::NotCarried, text);
             }
         }
         codes

@@ -46,6 +46,8 @@ fn spans_become_intervals() {
         ("OnCalendar=daily\nOnUnitActiveSec=1h\nAccuracySec=1us", "(calendar *-*-* 00:00:00) or (every hour)", 1),
         ("OnActiveSec=infinity\nOnCalendar=daily\nAccuracySec=1us", "calendar *-*-* 00:00:00", 0),
         ("OnCalendar=dayly\nOnCalendar=daily\nAccuracySec=1us", "calendar *-*-* 00:00:00", 1),
+        ("OnCalender=hourly\nOnCalendar=daily\nAccuracySec=1us", "calendar *-*-* 00:00:00", 1),
+        ("OnCalendar=daily\nAccuracySec=soon\nWakeSystem=yes", "calendar *-*-* 00:00:00 with slack 1 minute", 2),
     ];
     for (lines, expected, notes) in rows {
         let import = timer(lines);

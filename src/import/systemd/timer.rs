@@ -3,6 +3,7 @@
 //! Calendar events carry over as they are. Of the spans, those since boot or since the timer's start become one run so long after
 //! registration, since a job knows no boot; those since the unit's last start or end become an interval.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,6 +29,25 @@ pub(super) struct Timing {
 
 /// What runs a timer off: an empty assignment to any of them takes back all.
 const TRIGGERS: [&str; 6] = ["OnCalendar", "OnActiveSec", "OnBootSec", "OnStartupSec", "OnUnitActiveSec", "OnUnitInactiveSec"];
+
+/// What is read here.
+const KNOWN: [&str; 15] = [
+    "OnCalendar",
+    "OnActiveSec",
+    "OnBootSec",
+    "OnStartupSec",
+    "OnUnitActiveSec",
+    "OnUnitInactiveSec",
+    "AccuracySec",
+    "RandomizedDelaySec",
+    "FixedRandomDelay",
+    "WakeSystem",
+    "OnClockChange",
+    "OnTimezoneChange",
+    "DeferReactivation",
+    "Persistent",
+    "Unit",
+];
 
 /// The most that a timer may have of them.
 const MOST_TRIGGERS: usize = 50;
@@ -81,10 +101,16 @@ pub(super) fn read(unit: &Unit, file: &Path, notes: &mut Notes) -> Option<Timing
             "FixedRandomDelay" => notes.at(
                 entry,
                 NoteKind::Changed,
-                "the random delay is fixed for each occurrence, and another one for the next".to_owned(),
+                "each occurrence has a random delay of its own, the same at each start, where systemd has one for all".to_owned(),
             ),
             "WakeSystem" => notes.at(entry, NoteKind::NotCarried, "a job does not wake the machine".to_owned()),
             key => notes.at(entry, NoteKind::NotCarried, format!("a job knows nothing of {key}=")),
+        }
+    }
+    let mut rest = BTreeSet::new();
+    for entry in unit.section(SECTION).filter(|entry| !KNOWN.contains(&entry.key.as_str()) && !entry.key.starts_with("X-")) {
+        if rest.insert(entry.key.as_str()) {
+            notes.at(entry, NoteKind::NotCarried, format!("{}= is not known, or says nothing for a job", entry.key));
         }
     }
     let persistent = unit.last(SECTION, "Persistent").and_then(|entry| boolean(&entry.value)).unwrap_or(false);
