@@ -31,7 +31,10 @@ fn when(schedule: &Schedule) -> String {
         #[cfg(feature = "systemd")]
         Rhythm::OnCalendar(said) if said.places.is_empty() => cron(&said.calendar),
         #[cfg(feature = "systemd")]
-        Rhythm::OnCalendar(said) => format!("at {} of the minute, {}", places(&said.places), cron(&said.calendar)),
+        Rhythm::OnCalendar(said) => {
+            let minutes = cron(&said.calendar);
+            format!("{} of {}", places(&said.places), minutes.strip_prefix("at ").unwrap_or(&minutes))
+        }
         Rhythm::Once(at) => format!("once, at {}", Instant(*at)),
         Rhythm::After(delay) => format!("once, {} after it is registered", Span(*delay)),
         Rhythm::Reboot => "once, at the scheduler's first poll".to_owned(),
@@ -159,8 +162,8 @@ fn places(places: &super::on_calendar::Places) -> String {
         text => text.trim_end_matches('0').to_owned(),
     };
     list(places.0.iter().map(|places| match (places.first, places.last) {
-        (first, last) if first == last => format!("second {}", second(first)),
-        (first, last) => format!("every {} seconds from {} to {}", second(places.step), second(first), second(last)),
+        (first, last) if first == last => format!("at second {}", second(first)),
+        (first, last) => format!("every {} seconds from second {} to {}", second(places.step), second(first), second(last)),
     }))
 }
 
@@ -169,7 +172,12 @@ fn days_of_month(days: &DaysOfMonth) -> String {
     if days.plain != 0 {
         names.push(format!("day {}", runs(bits(days.plain.into()), |day| day.to_string())));
     }
-    names.extend(bits(days.from_last.into()).map(|before| format!("the {}", month_day(MonthDay::BeforeLast(before as u8)))));
+    let ending = days.from_last.trailing_ones();
+    if ending > 2 {
+        names.push(format!("one of the last {ending} days"));
+    }
+    let others = days.from_last & if ending > 2 { u32::MAX << ending } else { u32::MAX };
+    names.extend(bits(others.into()).map(|before| format!("the {}", month_day(MonthDay::BeforeLast(before as u8)))));
     names.extend(bits(days.nearest.into()).map(|day| format!("the {}", month_day(MonthDay::Nearest(day as u8)))));
     if days.last_working {
         names.push("the last weekday".to_owned());

@@ -338,6 +338,24 @@ fn no_text_makes_the_reader_panic_or_linger() {
 }
 
 #[test]
+fn events_are_described() {
+    let rows = [
+        ("daily", "Runs at 00:00."),
+        ("Mon..Fri 09:00 Europe/Berlin", "Runs at 09:00 on Monday to Friday in Europe/Berlin."),
+        ("*:0/15", "Runs every 15 minutes of every hour."),
+        ("*:7:7", "Runs at second 7 of minute 7 of every hour."),
+        ("Mon *-05~07/1", "Runs at 00:00 on one of the last 7 days of the month if that is Monday in May."),
+        ("*-*~03", "Runs at 00:00 on the 3rd to last day of the month."),
+        ("2026..2028,2030-*-1,15", "Runs at 00:00 on day 1 and 15 of the month in 2026 to 2028 and 2030."),
+        ("*:*:0/0.25", "Runs every 0.25 seconds from second 0 to 59.75 of every minute."),
+        ("Fri 9,17:00:0.5,30", "Runs at second 0.5 and at second 30 of 09:00 and 17:00 on Friday."),
+    ];
+    for (event, expected) in rows {
+        assert_eq!(Schedule::on_calendar(event).unwrap().describe(), expected, "{event}");
+    }
+}
+
+#[test]
 fn unions_of_fractions_are_counted_whole() {
     // Each place of a minute that some of them has, counted once.
     let steps = [0.000_002, 0.000_003, 0.000_005, 0.000_064, 0.001_001, 0.25];
