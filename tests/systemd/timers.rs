@@ -51,3 +51,50 @@ fn imported_jobs_can_be_registered_by_their_schedules() {
     }
     assert!(scheduler.jobs().len() > 50);
 }
+
+/// A text with some of its characters, words and lines changed.
+fn changed(rng: &mut fastrand::Rng, text: &str) -> String {
+    let mut letters: Vec<char> = text.chars().collect();
+    for _ in 0..rng.usize(1..8) {
+        let at = rng.usize(0..=letters.len());
+        match rng.u8(..4) {
+            0 if at < letters.len() => drop(letters.drain(at..(at + rng.usize(1..20)).min(letters.len()))),
+            1 => {
+                let piece = rng
+                    .choice(["=", "\\", "%", "$", "${", "\"", "'", ";", "\n", "[", "]", "#", "..", "\0", "\u{20ac}", "/", "~"]);
+                letters.splice(at..at, piece.unwrap().chars());
+            }
+            2 => {
+                let (from, to) = (rng.usize(0..=at), at);
+                let copy: Vec<char> = letters[from..to].iter().copied().take(200).collect();
+                letters.splice(at..at, copy);
+            }
+            _ if at < letters.len() => letters[at] = rng.choice(['\n', ' ', '0', '9', 'x', '-', '\\', '\t']).unwrap(),
+            _ => {}
+        }
+    }
+    letters.into_iter().collect()
+}
+
+#[test]
+fn damaged_files_make_a_job_or_a_note() {
+    let names: Vec<String> = files().into_iter().filter(|name| name.ends_with(".timer") && !name.ends_with("@.timer")).collect();
+    let read = |name: &str| std::fs::read_to_string(Path::new(TIMERS).join(name)).unwrap_or_default();
+    let cases: u64 = std::env::var("PUNCTUAL_CASES").map_or(5000, |cases| cases.parse().unwrap());
+    for seed in 0..cases {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let name = rng.choice(&names).unwrap();
+        let timer = changed(&mut rng, &read(name));
+        let service = changed(&mut rng, &read(&name.replace(".timer", ".service")));
+        let import = Units::new().text("x.timer", &timer).text("x.service", &service).timer("x.timer");
+        let refused = import.notes.iter().any(|note| note.kind == NoteKind::Refused);
+        assert_eq!(import.jobs.len(), usize::from(!refused), "{timer}\n{service}\n{:?}", import.notes);
+        for job in &import.jobs {
+            let printed = job.schedule.to_string();
+            assert_eq!(printed.parse(), Ok(job.schedule.clone()), "{timer}");
+        }
+        for note in &import.notes {
+            assert!(!note.text.is_empty() && note.place.file.to_string_lossy().starts_with("x."), "{note}");
+        }
+    }
+}

@@ -171,6 +171,55 @@ fn conditions_are_looked_at_before_each_run() {
     assert_eq!(import.notes.len(), 2, "{:?}", import.notes);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_shell_agrees_about_conditions() {
+    let dir = std::env::temp_dir().join(format!("punctual-conditions-{}", std::process::id()));
+    std::fs::create_dir_all(dir.join("full it's")).unwrap();
+    std::fs::create_dir_all(dir.join("empty")).unwrap();
+    std::fs::write(dir.join("full it's/file"), "x").unwrap();
+    std::fs::write(dir.join("nothing"), "").unwrap();
+    // Conditions, and whether the job runs; of what is asserted, whether it fails.
+    let rows = [
+        ("ConditionPathExists=@/nothing", "ran"),
+        ("ConditionPathExists=@/none", "passed over"),
+        ("ConditionPathExists=!@/none", "ran"),
+        ("ConditionPathExists=! @/nothing", "passed over"),
+        ("ConditionPathIsDirectory=@/full it's", "ran"),
+        ("ConditionPathIsDirectory=@/nothing", "passed over"),
+        ("ConditionDirectoryNotEmpty=@/full it's", "ran"),
+        ("ConditionDirectoryNotEmpty=@/empty", "passed over"),
+        ("ConditionDirectoryNotEmpty=!@/empty", "ran"),
+        ("ConditionFileNotEmpty=@/full it's/file", "ran"),
+        ("ConditionFileNotEmpty=@/nothing", "passed over"),
+        ("ConditionFileNotEmpty=!@/nothing", "ran"),
+        ("ConditionFileIsExecutable=/bin/sh", "ran"),
+        ("ConditionFileIsExecutable=@/nothing", "passed over"),
+        ("ConditionPathExistsGlob=@/not*", "ran"),
+        ("ConditionPathExistsGlob=@/x*", "passed over"),
+        ("ConditionPathExists=|@/none\nConditionPathExists=|@/nothing", "ran"),
+        ("ConditionPathExists=|@/none\nConditionPathExists=|@/never", "passed over"),
+        ("ConditionPathExists=@/nothing\nConditionPathExists=@/none", "passed over"),
+        ("AssertPathExists=@/nothing", "ran"),
+        ("AssertPathExists=@/none", "failed"),
+        ("ConditionPathExists=@/none\nAssertPathExists=@/none", "passed over"),
+    ];
+    for (lines, expected) in rows {
+        let lines = lines.replace('@', &dir.display().to_string());
+        let found = command(&format!("[Unit]\n{lines}\n[Service]\nExecStart=/bin/echo \"a  b\" 'c'"));
+        let output = std::process::Command::new(&found.program).args(&found.args).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let outcome = match (output.status.success(), said.as_str()) {
+            (true, "a  b c\n") => "ran",
+            (true, "") => "passed over",
+            (false, "") => "failed",
+            _ => "something else",
+        };
+        assert_eq!(outcome, expected, "{lines}: {output:?}");
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
 #[test]
 fn templates_drop_ins_and_environment_files_are_found() {
     let units = Units::new()
