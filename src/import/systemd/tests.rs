@@ -35,6 +35,8 @@ fn spans_become_intervals() {
         ),
         ("OnActiveSec=5min\nAccuracySec=1us", "once after 5 minutes", 0),
         ("OnBootSec=5min\nAccuracySec=1us", "once after 5 minutes", 1),
+        ("OnActiveSec=1h\nOnActiveSec=5min\nOnActiveSec=1h\nAccuracySec=1us", "(once after 5 minutes) or (once after 1 hour)", 0),
+        ("OnActiveSec=1h\nOnActiveSec=2h\nOnUnitActiveSec=1h\nAccuracySec=1us", "every hour", 1),
         ("OnActiveSec=1h\nOnUnitActiveSec=1h\nAccuracySec=1us", "every hour", 0),
         ("OnActiveSec=0\nOnUnitActiveSec=1h\nOnUnitActiveSec=30min\nAccuracySec=1us", "every 30 minutes immediately", 0),
         ("OnActiveSec=0\nOnUnitInactiveSec=1h\nAccuracySec=1us", "every hour after completion immediately", 0),

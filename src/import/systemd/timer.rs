@@ -57,6 +57,8 @@ const MOST_TRIGGERS: usize = 50;
 struct Spans {
     /// Once, counted from when the timer comes up.
     first: Option<Duration>,
+    /// Longer ones of that kind.
+    further: BTreeSet<Duration>,
     since_boot: bool,
     since_start: Option<Duration>,
     since_end: Option<Duration>,
@@ -154,7 +156,9 @@ fn triggers(unit: &Unit, notes: &mut Notes) -> (Vec<Schedule>, Spans) {
             "OnUnitInactiveSec" => least(&mut spans.since_end),
             key => {
                 spans.since_boot |= key != "OnActiveSec";
-                least(&mut spans.first);
+                let first = spans.first.map_or(span, |first| first.min(span));
+                spans.further.extend([span].into_iter().chain(spans.first).filter(|span| *span != first));
+                spans.first = Some(first);
             }
         }
     }
@@ -176,23 +180,28 @@ fn period(spans: &Spans, beside_calendar: bool, place: &crate::import::Place, no
         changed("OnUnitActiveSec= is left out: OnUnitInactiveSec= is the shorter of the two".to_owned());
     }
     let boot = if spans.since_boot { "the boot" } else { "the timer's start" };
+    let all = || spans.first.into_iter().chain(spans.further.iter().copied()).map(Schedule::once_after).reduce(Schedule::or);
     let Some(period) = since_end.or(spans.since_start) else {
         let first = spans.first?;
         if spans.since_boot {
             changed(format!("the run {} after {boot} comes that long after the job is registered", said(first)));
         }
-        return Some(Schedule::once_after(first));
+        return all();
     };
+    if !spans.further.is_empty() {
+        let list: Vec<String> = spans.further.iter().map(|span| said(*span)).collect();
+        changed(format!("beside what repeats, one first run is enough: those after {} are left out", list.join(", ")));
+    }
     // It would run without end.
     if period.is_zero() {
         changed("a span of 0 would run without end: it is left out".to_owned());
-        return spans.first.map(Schedule::once_after);
+        return all();
     }
     let interval = match Schedule::every_period(period).build() {
         Ok(interval) => interval,
         Err(error) => {
             changed(error.to_string());
-            return spans.first.map(Schedule::once_after);
+            return all();
         }
     };
     if beside_calendar {
