@@ -21,8 +21,10 @@ use unit::{Entry, LONGEST, Unit};
 /// Where systemd's unit files are, to take timers from: see [`Import`].
 ///
 /// A timer's job runs what its service runs, when the timer says so, under the rules that systemd has: one run at a time; what
-/// passed while nothing was there to run it is made up for once if the timer is `Persistent=`, else it is not. Conditions on
-/// paths are looked at before each run. A service that names no user runs as the host does, not as root. What a job cannot carry (sandboxing, other units, limits) is in the notes.
+/// passes while the machine sleeps is made up for once. So is what passes while the program is down, if the scheduler has a
+/// store; systemd forgets that unless the timer is `Persistent=`. Conditions on paths are looked at before each run. A service
+/// that names no user runs as the host does, not as root. What a job cannot carry (sandboxing, other units, limits) is in the
+/// notes.
 ///
 /// ```
 /// use punctual::Units;
@@ -133,7 +135,6 @@ impl Units {
         };
         let work = service::read(&unit, &service_file, &timer, &specifiers(&service), self, notes)?;
         Some(ImportedJob {
-            missed: timing.missed,
             timeout: work.timeout,
             ..ImportedJob::new(name.to_owned(), whole(&file), timing.schedule, work.command)
         })

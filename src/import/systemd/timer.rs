@@ -1,4 +1,4 @@
-//! The `[Timer]` section: when, and what becomes of what was missed.
+//! The `[Timer]` section: when.
 //!
 //! Calendar events carry over as they are. Of the spans, those since boot or since the timer's start become one run so long after
 //! registration, since a job knows no boot; those since the unit's last start or end become an interval.
@@ -11,7 +11,6 @@ use super::Notes;
 use super::span::{self, Span};
 use super::unit::{Entry, Unit, boolean};
 use crate::import::NoteKind;
-use crate::policy::Missed;
 use crate::schedule::{Rhythm, Schedule};
 
 /// systemd's own accuracy, if a timer says nothing of it.
@@ -22,7 +21,6 @@ const SECTION: &str = "Timer";
 /// What a timer says.
 pub(super) struct Timing {
     pub(super) schedule: Schedule,
-    pub(super) missed: Missed,
     /// The unit that it starts, if it names one.
     pub(super) unit: Option<String>,
 }
@@ -116,12 +114,12 @@ pub(super) fn read(unit: &Unit, file: &Path, notes: &mut Notes) -> Option<Timing
         }
     }
     let persistent = unit.last(SECTION, "Persistent").and_then(|entry| boolean(&entry.value)).unwrap_or(false);
-    Some(Timing {
-        schedule,
-        // A span that ran out while the machine slept makes one run in any case.
-        missed: if persistent || !is_calendar { Missed::RunOnce } else { Missed::Skip },
-        unit: unit.last(SECTION, "Unit").map(|entry| entry.value.clone()),
-    })
+    if is_calendar && !persistent {
+        let text =
+            "what passes while the program is down is made up for if it has a store; without Persistent= systemd forgets it";
+        notes.add(whole, NoteKind::Changed, text.to_owned());
+    }
+    Some(Timing { schedule, unit: unit.last(SECTION, "Unit").map(|entry| entry.value.clone()) })
 }
 
 fn triggers(unit: &Unit, notes: &mut Notes) -> (Vec<Schedule>, Spans) {
