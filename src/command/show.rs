@@ -49,7 +49,7 @@ impl Command {
         if let Some(nice) = self.nice {
             write!(f, "nice -n {nice} ")?;
         }
-        match self.args.last().filter(|_| self.is_shell) {
+        match self.args.get(1).filter(|_| self.is_shell) {
             Some(line) => write!(f, "{}", line.to_string_lossy())?,
             None => {
                 f.write_str(&quoted(&self.program))?;
