@@ -26,6 +26,9 @@ fn what_is_written() {
         ("cron 0 0 1,13 * +FRI", &["0 0 */31,13 * 5"]),
         ("cron 0 0 8-14 * +SUN", &["0 0 8-14 * */7"]),
         ("cron 0 0 */2 * 1", &["0 0 1-31/2 * 1"]),
+        ("every 1st monday of the month at 09:00", &["0 9 */31,2-7 * 1"]),
+        ("every 2nd sunday of the month at 09:00", &["0 9 8-14 * */7"]),
+        ("cron 30 4 * * SUN#5,SUN#1", &["30 4 */31,2-7 * 0", "30 4 29-31 * */7"]),
         ("cron 0 9-17 * * *", &["0 9-17 * * *"]),
         ("cron */7,5 3 * * *", &["*/60,5,7,14,21,28,35,42,49,56 3 * * *"]),
         ("cron 0-59 0-23 * * *", &["0-59 0-23 * * *"]),
@@ -75,7 +78,7 @@ fn what_is_refused() {
         ("every day at 09:00:30", "`every day at 09:00:30` cannot be written for cron: cron has no seconds"),
         (
             "every month on the last day at 09:00",
-            "`every last day of the month at 09:00` cannot be written for cron: cron has no last, nearest or numbered days; name days of the month or of the week",
+            "`every last day of the month at 09:00` cannot be written for cron: cron has no last or nearest days, and numbered weekdays only alone; name days of the month or the week",
         ),
         ("cron 0 0 0 1 1 * 2030", "`cron 0 0 0 1 1 * 2030` cannot be written for cron: cron has no years"),
         (
@@ -159,6 +162,10 @@ fn text(rng: &mut Rng) -> String {
         7 => format!("every hour at :{:02} and :{:02}", rng.u8(..60), rng.u8(..60)),
         8 => format!("every day at {times}"),
         9 => format!("every monday and {} at {times}", rng.choice(["tuesday", "friday", "sunday"]).unwrap()),
+        10 if rng.bool() => {
+            let (nth, day) = (rng.choice(["1st", "2nd", "3rd", "5th"]).unwrap(), rng.choice(["sunday", "monday"]).unwrap());
+            format!("every {nth} {day} of the month at {times}")
+        }
         10 => format!("every month on the {}th and the 1st at {times}", rng.u8(4..20)),
         _ => format!("every year on {} {} at {times}", rng.u8(1..29), rng.choice(["march", "october", "february"]).unwrap()),
     }
