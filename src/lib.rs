@@ -28,12 +28,13 @@
 //! text. [`Scheduler`] runs jobs and gives a [`JobHandle`] on each. [`Run`] is what a job is told, [`Outcome`] what it may
 //! say. [`Missed`] says what becomes of missed occurrences, [`Overlap`] of those that come while a run goes on. What takes
 //! long runs in steps ([`When::do_steps`]), in the background ([`When::background`]) on a [`Pool`] or an [`Executor`] of the
-//! host's, or as a future ([`When::do_future`]). [`ManualClock`] is for tests. [`Event`], [`Why`] and [`Lateness`] are for
+//! host's, or as a future ([`When::do_future`]); what is another program runs as a
+//! process of its own (`do_command`). [`ManualClock`] is for tests. [`Event`], [`Why`] and [`Lateness`] are for
 //! those who watch. A [`Store`] keeps named jobs for the next process of a program ([`SchedulerBuilder::store`]); what it keeps, and how to
 //! choose, is told in [a page of its own](guide::what_survives).
 //!
-//! Features, off by default: `chrono-tz` (zones by name), `crontab` (`Crontab`, `to_cron`), `serde` (schedules and
-//! zones as text), `sqlite` (`SqliteStore`), `tokio` (`do_async`).
+//! Features, off by default: `chrono-tz` (zones by name), `command` (`do_command`: child processes as jobs), `crontab`
+//! (`Crontab`, `to_cron`), `serde` (schedules and zones as text), `sqlite` (`SqliteStore`), `tokio` (`do_async`).
 
 #![warn(unreachable_pub)]
 
@@ -115,4 +116,10 @@ const _: () = {
     shared::<MemoryStore>();
     #[cfg(feature = "sqlite")]
     shared::<SqliteStore>();
+    #[cfg(feature = "command")]
+    {
+        shared::<Command>();
+        shared::<Finished>();
+        shared::<CommandError>();
+    }
 };

@@ -65,6 +65,8 @@ fn given() -> Vec<(String, Error)> {
     row("at_most(3, \"api\") beside at_most(2, \"api\")", hourly().at_most(3, "api").do_(|| ()).map(drop));
     row("mutex(\"calls\") beside rate(5, 60 s, \"calls\")", hourly().mutex("calls").do_(|| ()).map(drop));
     row("do_async outside of a runtime", hourly().do_async(|_| async {}).map(drop));
+    let reason = "Resource temporarily unavailable (os error 11)".to_owned();
+    row("do_command, and the system gives no thread", Err(Error::NoCommandThread { reason }));
     row("following_any([])", scheduler.following_any::<()>([]).do_(|| ()).map(drop));
     let first = hourly().named("first").do_(|| ()).unwrap();
     let second = scheduler.following(&first).do_(|| ()).unwrap();
@@ -234,6 +236,7 @@ fn the_golden_file_holds_every_text() {
         "ZeroOfMany",
         "AllowInline",
         "NoRuntime",
+        "NoCommandThread",
         "NothingToFollow",
         "NeverFresh",
         "Cron::Empty",

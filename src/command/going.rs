@@ -202,18 +202,21 @@ impl<'a> Process<'a> {
         }
     }
 
-    /// Waits until something holds, which is asked whenever there is news.
+    /// Waits until something holds, which is asked whenever there is news. What is in the pipes then is left there.
     async fn until(&mut self, streams: &mut Streams, mut holds: impl FnMut(&Self, &mut Context<'_>) -> bool) {
         poll_fn(|context| {
-            self.feed(context);
-            read(&mut self.stdout, context, &mut streams.stdout);
-            read(&mut self.stderr, context, &mut streams.stderr);
             if self.status.is_none() {
                 if let Poll::Ready(status) = pin!(self.child.wait()).poll(context) {
                     self.status = Some(status);
                 }
             }
-            if holds(self, context) { Poll::Ready(()) } else { Poll::Pending }
+            if holds(self, context) {
+                return Poll::Ready(());
+            }
+            self.feed(context);
+            read(&mut self.stdout, context, &mut streams.stdout);
+            read(&mut self.stderr, context, &mut streams.stderr);
+            Poll::Pending
         })
         .await;
     }

@@ -7,12 +7,13 @@
 //! One thread of the library's own, started with the first job of that kind, waits for all processes of all schedulers, reads
 //! what they write and tells them to end ([`thread`], [`going`]); what may take its time (users, files, the start of the
 //! process itself) is done on a few threads beside it that come and go. That thread sleeps while there is nothing to do, stays
-//! until the program ends and does not keep it from ending. A pool's threads would each have waited for one process; signal
-//! handlers of our own would have met the host's.
+//! until the program ends and does not keep it from ending. A pool's threads would each have waited for one process; a handler
+//! of our own for `SIGCHLD` would have met the host's. Only eight start at once: each takes processor time from the polling
+//! thread, and a hundred at once would hold it up after all.
 //!
 //! A run is over when its process is, also one that was told to stop: `shutdown` waits for it, and names it if it does not
-//! end. Processes that it left behind do not hold it up ([`LeftBehind`]), also if they keep its output open: that is read as far as it is there.
-//! So what they write later is lost, as is the signal that tells them so: a pipe without a reader.
+//! end. What a process left behind does not hold its run up ([`LeftBehind`]), also if it has the output open: what is there is
+//! read, and then nobody does, so that it ends by `SIGPIPE` if it goes on to write.
 //!
 //! How many run at once: each job holds the named limit `commands`, which lets 100 at once in a scheduler, and those that wait
 //! say so ([`Blocked::Limit`](crate::Blocked::Limit)). A process costs memory, a place in the system's table and up to four
@@ -53,7 +54,7 @@ const LONGEST_LABEL: usize = 100;
 pub struct Command {
     pub(crate) program: OsString,
     pub(crate) args: Vec<OsString>,
-    /// Whether the last argument is a line for the shell that `program` is.
+    /// Whether the second argument is a line for the shell that `program` is.
     pub(crate) is_shell: bool,
     /// In order; `None` takes a variable away.
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
@@ -149,7 +150,7 @@ impl Command {
         }
     }
 
-    /// A line for the shell: `/bin/sh -c line`.
+    /// A line for the shell: `/bin/sh -c line`. What [`arg`](Self::arg) adds is `$0`, `$1` and so on there.
     pub fn shell(line: impl AsRef<OsStr>) -> Self {
         Command { is_shell: true, ..Command::new("/bin/sh").arg("-c").arg(line) }
     }
@@ -255,7 +256,8 @@ impl Command {
         self
     }
 
-    /// How far it stands back for others, -20 to 19; less far than the host only for root, as the user that it runs as.
+    /// How far it stands back for others, -20 to 19. Less far than the host only if it runs as root; else that is left as it is,
+    /// and nice(1) says so among its troubles.
     pub fn nice(mut self, nice: i32) -> Self {
         self.nice = Some(nice);
         self
@@ -274,7 +276,8 @@ impl Command {
         self
     }
 
-    /// How long it has to end once it is told to (`SIGTERM`), before it is killed. 10 seconds unless said.
+    /// How long it has to end once it is told to (`SIGTERM`), before it is killed. 10 seconds unless said, whatever
+    /// the scheduler's clock is.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -318,7 +321,7 @@ impl Command {
 
     /// What it is called in errors: the line for the shell, or the program.
     fn label(&self) -> String {
-        let line = self.args.last().filter(|_| self.is_shell);
+        let line = self.args.get(1).filter(|_| self.is_shell);
         let text = line.unwrap_or(&self.program).to_string_lossy();
         match text.char_indices().nth(LONGEST_LABEL) {
             Some((end, _)) => format!("{}...", &text[..end]),

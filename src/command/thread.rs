@@ -16,7 +16,7 @@ use crate::scheduler::{Following, JobFuture, Registering};
 /// The limit that each command holds, unless its job says what that lets through.
 const LIMIT: (u32, &str) = (100, "commands");
 
-/// How many start at the same time. It is work for the system, not for each of them alone.
+/// How many start at the same time.
 const STARTS: usize = 8;
 
 /// The thread, once it is there.
@@ -49,7 +49,8 @@ impl<C: 'static> When<Registering<C>> {
     /// told to stop (its time is up, its job is cancelled, the scheduler is shut down or dropped), so is the process, with all
     /// that it started and that stayed in its process group: by `SIGTERM`, and after [`Command::grace`] by `SIGKILL`. The run is
     /// over when the process is: [`shutdown`](crate::Scheduler::shutdown) waits for that, and its patience should be longer than
-    /// the grace. A program that ends without it leaves its processes running.
+    /// the grace. A program that ends without it leaves its processes running, and
+    /// its next process may start a command while the last one goes on.
     ///
     /// At most 100 commands of a scheduler run at once, by the named limit `commands`; `at_most(500, "commands")` for all of them
     /// says another number.
