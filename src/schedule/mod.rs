@@ -38,7 +38,7 @@ use calendar::Anchor;
 #[cfg(not(feature = "crontab"))]
 use calendar::Calendar;
 #[cfg(feature = "crontab")]
-pub(crate) use calendar::{Calendar, DaysOfMonth, DaysOfWeek, Join, Stride, Taken, Times, Years};
+pub(crate) use calendar::{Calendar, DaySet, DaysOfMonth, Join, Stride, Taken, Times, Years};
 pub(crate) use combine::{Exclusions, Predicate, Window};
 use cron::Cron;
 #[cfg(feature = "crontab")]
