@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use punctual::{Finished, Import, JobHandle, ManualClock, NoteKind, PropertyList, Scheduler};
+use punctual::{Finished, Import, JobHandle, ManualClock, NoteKind, PropertyList, Schedule, Scheduler};
 
 const FOLDER: &str = "tests/data/moving/plists";
 const GOLDEN: &str = "tests/data/moving/plists.golden.txt";
@@ -204,6 +204,69 @@ fn damaged_lists_make_a_job_or_a_note_that_says_why_not() {
         (jobs, refused) = (jobs + import.jobs.len(), refused + usize::from(is_refused));
     }
     assert!(jobs > 100 && refused > 100, "{jobs} jobs, {refused} refused");
+}
+
+#[test]
+fn what_is_written_is_read_back_with_the_same_occurrences() {
+    let texts = [
+        "every 5 minutes",
+        "every 90 seconds immediately",
+        "every 15 minutes aligned",
+        "every 90 minutes aligned",
+        "every hour at :15 and :45",
+        "every day at 10:30",
+        "every weekday at 09:00 and 17:30",
+        "every year on 24 december at 18:00",
+        "every month on the 1st and the 15th at 06:00",
+        "cron 0 9 13 * 5",
+        "cron */20 8-18 * * *",
+        "cron * * * * *",
+        "cron 0 0 1 */3 *",
+        "vixie cron 5 4 1-31/2 * 1-5",
+        "calendar Mon,Fri *-*-* 09:00:00",
+        "(every day at 09:00) or (every monday at 17:30)",
+        "(every 10 minutes) or (cron 3 * * * *)",
+    ];
+    let from: DateTime<Utc> = "2026-02-27T09:07:11Z".parse().unwrap();
+    for text in texts {
+        let schedule: Schedule = text.parse().unwrap();
+        let keys = schedule.to_launchd().unwrap_or_else(|error| panic!("{error}"));
+        let keys = keys.strip_prefix("<dict>").and_then(|keys| keys.strip_suffix("</dict>")).unwrap();
+        let import = list(&format!("{WHAT}{keys}"));
+        assert_eq!(import.notes, [], "{text}");
+        let read = &import.jobs[0].schedule;
+        let next = |schedule: &Schedule| schedule.upcoming(from).take(60).collect::<Vec<_>>();
+        let mut expected = next(&schedule);
+        expected.dedup();
+        let mut found = next(read);
+        found.dedup();
+        let most = expected.len().min(found.len()).min(20);
+        assert!(most >= 10, "{text}");
+        assert_eq!(found[..most], expected[..most], "{text} as {keys}");
+        assert_eq!(keys.contains("RunAtLoad"), text.contains("immediately"), "{text}");
+    }
+    let refused = [
+        ("every 1500 milliseconds", "an interval is whole seconds, 2,147,483,647 at most"),
+        ("every 7 minutes aligned", "its periods do not fill a day evenly, in whole minutes"),
+        ("every 2 days at 09:00", "it counts from its registration, or takes its day from it"),
+        ("every day", "the time of day is that of its registration; name it"),
+        ("every day at 09:00:30", "launchd has no seconds"),
+        (
+            "every last day of the month at 09:00",
+            "launchd has no last, nearest or numbered days; name days of the month or of the week",
+        ),
+        ("cron 0 9 13 * +FRI", "a day of the month and a day of the week that must both match; launchd takes either"),
+        ("cron 0 0 9 1 1 * 2030", "launchd has no years"),
+        ("cron 1-59 9-17 1-15 * *", "it would take more than 1,000 dictionaries, one for each time"),
+        ("(every 5 minutes) or (every 7 minutes)", "there is one StartInterval; write a job for each interval"),
+        ("every 5 minutes between 09:00 and 17:00", "launchd has no windows; write the hours in which it runs"),
+        ("every day at 09:00 in UTC", "launchd knows no zone but the machine's own"),
+        ("once at 2026-03-01 09:00 UTC", "a job that is loaded again would start again"),
+    ];
+    for (text, reason) in refused {
+        let error = text.parse::<Schedule>().unwrap().to_launchd().unwrap_err();
+        assert_eq!((error.target, error.reason), ("launchd", reason), "{text}");
+    }
 }
 
 /// A folder that is gone with the test.

@@ -8,7 +8,8 @@
 use std::fmt;
 
 use super::NotExact;
-use crate::schedule::{Calendar, DaySet, DaysOfMonth, Dialect, Join, Rhythm, Schedule, Stride, Taken, Times, Unit, Years, Zone};
+use crate::schedule::calendar::{Calendar, DaySet, DaysOfMonth, Join, Stride, Taken, Times, Years};
+use crate::schedule::{Dialect, Rhythm, Schedule, Unit, Zone};
 
 /// When, for a line of a crontab: the five fields or the nickname that come before the command.
 ///

@@ -3,6 +3,8 @@
 
 #[cfg(feature = "crontab")]
 mod cron;
+#[cfg(feature = "launchd")]
+mod launchd;
 #[cfg(feature = "systemd")]
 mod on_calendar;
 

@@ -48,7 +48,7 @@ impl Schedule {
             }
             Rhythm::OnCalendar(said) => Event::of(&said.calendar).map_err(|reason| refuse(bare(), reason))?,
             Rhythm::Cron(said) => Event::of(&said.calendar).map_err(|reason| refuse(bare(), reason))?,
-            Rhythm::Words(said) => Event::of(said.calendar()).map_err(|reason| refuse(bare(), reason))?,
+            Rhythm::Words(said) => Event::of(&said.calendar).map_err(|reason| refuse(bare(), reason))?,
             Rhythm::Aligned(period) if period % SECOND != 0 => {
                 let step = *period / 1000;
                 let is_even = period % 1000 == 0 && 60_000_000 % step == 0;

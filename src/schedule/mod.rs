@@ -34,8 +34,6 @@ pub use occurrence::{OnFold, OnGap};
 pub use trigger::Trigger;
 pub use zone::Zone;
 
-#[cfg(feature = "crontab")]
-pub(crate) use calendar::{Calendar, DaySet, DaysOfMonth, Join, Stride, Taken, Times, Years};
 pub(crate) use combine::{Exclusions, Predicate, Window};
 use cron::Cron;
 #[cfg(feature = "crontab")]

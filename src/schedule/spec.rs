@@ -131,13 +131,6 @@ pub(crate) struct InWords {
     pub(crate) calendar: Calendar,
 }
 
-#[cfg(feature = "systemd")]
-impl InWords {
-    pub(crate) fn calendar(&self) -> &Calendar {
-        &self.calendar
-    }
-}
-
 /// Dates and times of day as cron text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct InCron {
