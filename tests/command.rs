@@ -56,7 +56,7 @@ fn how_it_ended_is_the_result() {
         (sh("kill -9 $$").may_fail(), "SIGKILL"),
         (sh("no-such-program-here 2>&-"), "error: no-such-program-here 2>&- ended with exit code 127"),
         (
-            Command::new("no-such-program-here"),
+            Command::new("no-such-program-here").env("PATH", "/usr/bin:/bin"),
             "error: no-such-program-here could not be started: No such file or directory (os error 2)",
         ),
         (Command::new("/nowhere/at/all"), "error: /nowhere/at/all could not be started: No such file or directory (os error 2)"),
@@ -147,16 +147,17 @@ fn users_and_groups_are_looked_up_and_asked_for() {
     assert_eq!(text(id().group("-1")).unwrap_err(), unknown);
     let alone = "user \"4000000000\" is a number without an entry, so without a group; name one too, by group(..)";
     assert_eq!(text(id().user("4000000000")).unwrap_err(), alone);
-    let other = text(id().user("65534").group("65534"));
     if is_root() {
-        assert_eq!(other.as_deref(), Ok("65534\n65534\n65534\n"));
+        assert_eq!(text(id().user("65534").group("65534")).as_deref(), Ok("65534\n65534\n65534\n"));
         let nobody = written(id().user("nobody"));
         assert_eq!(nobody.lines().next(), Some("65534"));
         assert_eq!(written(id().group("65534")).lines().take(2).collect::<Vec<_>>(), ["0", "65534"]);
     } else {
-        let only_root =
-            "/bin/sh cannot run as user \"65534\": only root may do that; leave user(..) out, or let root run the host";
-        assert_eq!(other.unwrap_err(), only_root);
+        let only_root = |word| {
+            format!("/bin/sh cannot run as {word} \"0\": only root may do that; leave {word}(..) out, or let root run the host")
+        };
+        assert_eq!(text(id().user("0")).unwrap_err(), only_root("user"));
+        assert_eq!(text(id().group("0")).unwrap_err(), only_root("group"));
     }
 }
 

@@ -158,6 +158,54 @@ fn what_cannot_be_taken_is_refused_with_what_would_be() {
     }
 }
 
+/// `PUNCTUAL_CASES` of them, from `PUNCTUAL_SEED` on.
+#[test]
+fn damaged_lists_make_a_job_or_a_note_that_says_why_not() {
+    let setting = |name: &str, usual: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
+    let texts: Vec<Vec<u8>> = files().iter().map(|path| fs::read(path).unwrap()).collect();
+    let seed = setting("PUNCTUAL_SEED", 1);
+    let (mut jobs, mut refused) = (0, 0);
+    for case in seed..seed + setting("PUNCTUAL_CASES", 5_000) {
+        let mut rng = fastrand::Rng::with_seed(case);
+        let mut bytes = rng.choice(&texts).unwrap().clone();
+        for _ in 0..rng.usize(1..6) {
+            let (place, other) = (rng.usize(..bytes.len()), rng.usize(..bytes.len()));
+            let end = (place + rng.usize(1..40)).min(bytes.len());
+            match rng.u8(..6) {
+                0 => bytes[place] = rng.u8(..),
+                1 => bytes[place] ^= 1 << rng.u8(..8),
+                2 => drop(bytes.drain(place..end)),
+                3 => bytes.truncate(place.max(1)),
+                4 => {
+                    let piece = bytes[place..end].to_vec();
+                    bytes.splice(other..other, piece);
+                }
+                _ => {
+                    let words: [&[u8]; 8] = [
+                        b"<dict>",
+                        b"</dict>",
+                        b"<array>",
+                        b"<integer>-1</integer>",
+                        b"<true/>",
+                        b"999999999999",
+                        b"<key>",
+                        b"&lt;",
+                    ];
+                    bytes.splice(other..other, rng.choice(words).unwrap().iter().copied());
+                }
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        let import = PropertyList::new(&bytes).read();
+        let is_refused = import.notes.iter().any(|note| note.kind == NoteKind::Refused);
+        assert_eq!(import.jobs.len(), usize::from(!is_refused), "seed {case}: {:?}", import.notes);
+        (jobs, refused) = (jobs + import.jobs.len(), refused + usize::from(is_refused));
+    }
+    assert!(jobs > 100 && refused > 100, "{jobs} jobs, {refused} refused");
+}
+
 /// A folder that is gone with the test.
 struct Folder(PathBuf);
 

@@ -257,7 +257,8 @@ impl Command {
         self
     }
 
-    /// How far it stands back for others, -20 to 19; less far than the host only for root, as the user that it runs as.
+    /// How far it stands back for others, -20 to 19. Less far than the host only if it runs as root; else that is left as it is,
+    /// and nice(1) says so among its troubles.
     pub fn nice(mut self, nice: i32) -> Self {
         self.nice = Some(nice);
         self

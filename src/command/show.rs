@@ -42,15 +42,15 @@ impl Command {
         }
         for (name, value) in &self.env {
             match value {
-                Some(value) => write!(f, "{}={} ", name.display(), quoted(value))?,
-                None => write!(f, "env -u {} ", name.display())?,
+                Some(value) => write!(f, "{}={} ", name.to_string_lossy(), quoted(value))?,
+                None => write!(f, "env -u {} ", name.to_string_lossy())?,
             }
         }
         if let Some(nice) = self.nice {
             write!(f, "nice -n {nice} ")?;
         }
-        match self.args.last().filter(|_| self.is_shell) {
-            Some(line) => write!(f, "{}", line.display())?,
+        match self.args.get(1).filter(|_| self.is_shell) {
+            Some(line) => write!(f, "{}", line.to_string_lossy())?,
             None => {
                 f.write_str(&quoted(&self.program))?;
                 self.args.iter().try_for_each(|arg| write!(f, " {}", quoted(arg)))?;

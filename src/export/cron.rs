@@ -174,6 +174,10 @@ impl Schedule {
                 Ok(lines)
             }
             Rhythm::Words(words) => Fields::of(&words.calendar, self),
+            #[cfg(feature = "systemd")]
+            Rhythm::OnCalendar(said) if !said.places.is_empty() => Err(refused(self.to_string(), "cron has no seconds")),
+            #[cfg(feature = "systemd")]
+            Rhythm::OnCalendar(said) => Fields::of(&said.calendar, self),
             Rhythm::Aligned(period) => match (*period / MINUTE, *period / HOUR) {
                 (n @ 1..=60, _) if period % MINUTE == 0 && 60 % n == 0 => Ok(vec![running(each(60, n), ALL_HOURS)]),
                 (_, n @ 1..=24) if period % HOUR == 0 && 24 % n == 0 => Ok(vec![running(1, each(24, n) as u32)]),

@@ -413,8 +413,8 @@ impl Reading<'_> {
             let error = error.moved(|place| column(place) + start);
             (error.column().map_or(start, |column| column - 1), error.to_string())
         };
-        let mut numbers = self.numbers(text);
-        let drawn = draw(fields, |below| numbers(below)).map_err(|error| refused(error, &|column| column))?;
+        let numbers = self.numbers(text);
+        let drawn = draw(fields, numbers).map_err(|error| refused(error, &|column| column))?;
         let schedule = match Schedule::cron_in(Dialect::Vixie, &drawn.text) {
             Ok(schedule) => self.placed(schedule),
             Err(Error::Cron { error, .. }) => return Err(refused(error, &|column| drawn.column_given(column))),

@@ -8,6 +8,8 @@ mod crontab;
 #[cfg(feature = "launchd")]
 mod launchd;
 mod register;
+#[cfg(feature = "systemd")]
+mod systemd;
 #[cfg(feature = "launchd")]
 mod watch;
 
@@ -19,6 +21,8 @@ use std::time::Duration;
 pub use crontab::{CronEnvironment, Crontab};
 #[cfg(feature = "launchd")]
 pub use launchd::PropertyList;
+#[cfg(feature = "systemd")]
+pub use systemd::Units;
 
 use crate::command::Command;
 use crate::policy::{Missed, Overlap};
@@ -87,14 +91,6 @@ pub struct KeepUp {
     pub after_failure: Option<bool>,
     /// Only while these paths are there (true), or are not (false).
     pub paths: Vec<(PathBuf, bool)>,
-}
-
-impl KeepUp {
-    /// Whether it is to be started, by how its last run went, if there was one.
-    fn lets_start(&self, failed: Option<bool>) -> bool {
-        let by_run = failed.is_none_or(|failed| self.after_failure.is_none_or(|wanted| wanted == failed));
-        by_run && self.paths.iter().all(|(path, there)| path.exists() == *there)
-    }
 }
 
 /// What starts a job besides its schedule.

@@ -21,6 +21,14 @@ use crate::scheduler::{Registering, Scheduler, WeakScheduler};
 /// How long after its end a job is started again, if its throttle lets it.
 const PAUSE: Duration = Duration::from_secs(1);
 
+impl KeepUp {
+    /// Whether it is to be started, by how its last run went, if there was one.
+    fn lets_start(&self, failed: Option<bool>) -> bool {
+        let by_run = failed.is_none_or(|failed| self.after_failure.is_none_or(|wanted| wanted == failed));
+        by_run && self.paths.iter().all(|(path, there)| path.exists() == *there)
+    }
+}
+
 /// What is to be looked at.
 struct Causes {
     keep_up: Option<KeepUp>,

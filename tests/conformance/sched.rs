@@ -13,12 +13,12 @@ const EPOCH: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
 #[test]
 fn sched_case_rows_as_jobs() {
-    check_rows(|| Jobs::new());
+    check_rows(Jobs::new);
 }
 
 #[test]
 fn sched_case_rows_as_events() {
-    check_rows(|| Events::new());
+    check_rows(Events::new);
 }
 
 fn check_rows<F: Face>(face: impl Fn() -> F) {
@@ -55,12 +55,15 @@ trait Face: Clone + Send + Sync + 'static {
     fn is_empty(&self) -> bool;
 }
 
+/// Shared by those who play and what they let happen, in order of entry.
+type Entered<T> = Arc<Mutex<Vec<T>>>;
+
 #[derive(Clone)]
 struct Jobs {
     clock: ManualClock,
     scheduler: Scheduler,
-    /// Name, due time, priority and handle of each job, in order of registration.
-    entered: Arc<Mutex<Vec<(String, i64, i32, JobHandle<()>)>>>,
+    /// Name, due time, priority and handle.
+    entered: Entered<(String, i64, i32, JobHandle<()>)>,
 }
 
 impl Jobs {
@@ -131,7 +134,7 @@ impl Face for Jobs {
 struct Events {
     clock: Arc<Mutex<f64>>,
     sched: Sched<f64>,
-    entered: Arc<Mutex<Vec<(String, Entry<f64>)>>>,
+    entered: Entered<(String, Entry<f64>)>,
     next_in: Arc<Mutex<Option<f64>>>,
 }
 
@@ -192,7 +195,7 @@ impl Face for Events {
 #[derive(Clone)]
 struct World<F> {
     face: F,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Entered<String>,
 }
 
 impl<F: Face> World<F> {
