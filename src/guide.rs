@@ -5,6 +5,7 @@
 //! | jobs that must outlive the process | [what survives what](what_survives) |
 //! | lines in a crontab | [from cron](from_cron) |
 //! | property lists on a Mac | [from launchd](from_launchd) |
+//! | systemd's timers | [from systemd](from_systemd) |
 //! | Python's `schedule` | [from schedule](from_schedule) |
 //! | Python's `sched`, or a clock of your own | [from sched](from_sched) |
 //! | APScheduler, 3 or 4 | [from APScheduler](from_apscheduler) |
@@ -32,6 +33,8 @@ pub mod from_luigi {}
 pub mod from_sched {}
 #[doc = include_str!("guide/from_schedule.md")]
 pub mod from_schedule {}
+#[doc = include_str!("guide/from_systemd.md")]
+pub mod from_systemd {}
 #[doc = include_str!("guide/from_tokio_cron_scheduler.md")]
 pub mod from_tokio_cron_scheduler {}
 #[doc = include_str!("guide/what_survives.md")]
