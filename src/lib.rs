@@ -33,8 +33,8 @@
 //! those who watch. A [`Store`] keeps named jobs for the next process of a program ([`SchedulerBuilder::store`]); what it keeps, and how to
 //! choose, is told in [a page of its own](guide::what_survives).
 //!
-//! Features, off by default: `chrono-tz` (zones by name), `command` (`do_command`), `serde` (schedules and zones as text), `sqlite` (`SqliteStore`),
-//! `tokio` (`do_async`).
+//! Features, off by default: `chrono-tz` (zones by name), `command` (`do_command`: child processes as jobs), `crontab`
+//! (`Crontab`, `to_cron`), `serde` (schedules and zones as text), `sqlite` (`SqliteStore`), `tokio` (`do_async`).
 
 #![warn(unreachable_pub)]
 

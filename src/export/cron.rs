@@ -8,9 +8,7 @@
 use std::fmt;
 
 use super::NotExact;
-use crate::schedule::{
-    Calendar, DaysOfMonth, DaysOfWeek, Dialect, Join, Rhythm, Schedule, Stride, Taken, Times, Unit, Years, Zone,
-};
+use crate::schedule::{Calendar, DaySet, DaysOfMonth, Dialect, Join, Rhythm, Schedule, Stride, Taken, Times, Unit, Years, Zone};
 
 /// When, for a line of a crontab: the five fields or the nickname that come before the command.
 ///
@@ -47,6 +45,7 @@ struct Fields {
     said: Option<String>,
 }
 
+#[derive(Clone, Copy)]
 struct Days {
     /// Bit n stands for day n.
     of_month: u32,
@@ -57,6 +56,30 @@ struct Days {
 
 impl Days {
     const EVERY: Days = Days { of_month: ALL_DAYS, of_week: ALL_WEEKDAYS, join: Join::Both };
+
+    /// The days of one line, or of several that have none in common, if cron has them.
+    fn of(set: &DaySet) -> Option<Vec<Days>> {
+        let (month, week) = (&set.of_month, &set.of_week);
+        let all_month = month.plain & ALL_DAYS == ALL_DAYS;
+        if (DaysOfMonth { plain: 0, ..*month }) != DaysOfMonth::NONE || week.last != 0 {
+            return None;
+        }
+        if week.nth != [0; 5] {
+            // The second Tuesday is the Tuesday from the 8th to the 14th.
+            let is_alone = week.plain == 0 && (month.plain == 0 || all_month && set.join == Join::Both);
+            let numbered = (0..).zip(week.nth).filter(|(_, weekdays)| *weekdays != 0);
+            let weeks = numbered.map(|(nth, of_week)| Days { of_month: 0xfe << (7 * nth), of_week, join: Join::Both });
+            return is_alone.then(|| weeks.collect());
+        }
+        let (of_month, of_week) = (month.plain & ALL_DAYS, week.plain & ALL_WEEKDAYS);
+        Some(vec![match set.join {
+            Join::Both => Days { of_month, of_week, join: Join::Both },
+            Join::Either if all_month || of_week == ALL_WEEKDAYS => Days::EVERY,
+            Join::Either if of_week == 0 => Days { of_month, ..Days::EVERY },
+            Join::Either if of_month == 0 => Days { of_week, ..Days::EVERY },
+            Join::Either => Days { of_month, of_week, join: Join::Either },
+        }])
+    }
 }
 
 const ALL_MINUTES: u64 = (1 << 60) - 1;
@@ -238,24 +261,18 @@ impl Fields {
         if set.years != Years::Any {
             return not("cron has no years");
         }
-        let plain_month = DaysOfMonth { plain: set.of_month.plain, ..DaysOfMonth::NONE };
-        let plain_week = DaysOfWeek { plain: set.of_week.plain, ..DaysOfWeek::NONE };
-        if set.of_month != plain_month || set.of_week != plain_week {
-            return not("cron has no last, nearest or numbered days; name days of the month or of the week");
-        }
-        let (of_month, of_week) = (plain_month.plain & ALL_DAYS, plain_week.plain & ALL_WEEKDAYS);
-        let days = match set.join {
-            Join::Both => Days { of_month, of_week, join: Join::Both },
-            Join::Either if of_month == ALL_DAYS || of_week == ALL_WEEKDAYS => Days::EVERY,
-            Join::Either if of_week == 0 => Days { of_week: ALL_WEEKDAYS, of_month, join: Join::Both },
-            Join::Either if of_month == 0 => Days { of_month: ALL_DAYS, of_week, join: Join::Both },
-            Join::Either => Days { of_month, of_week, join: Join::Either },
+        let Some(days) = Days::of(set) else {
+            return not("cron has no last or nearest days, and numbered weekdays only alone; name days of the month or the week");
         };
         let months = set.months & ALL_MONTHS;
-        let fields = |minutes, hours| Fields { minutes, hours, days: Days { ..days }, months, fixed: calendar.fixed, said: None };
+        let fields = |minutes, hours, days| Fields { minutes, hours, days, months, fixed: calendar.fixed, said: None };
+        let on_each_day = |times: &[(u64, u32)]| {
+            let lines = days.iter().flat_map(|days| times.iter().map(|(minutes, hours)| fields(*minutes, *hours, *days)));
+            Ok(lines.collect())
+        };
         match &calendar.times {
             Times::OfAnchor => not("the time of day is that of its registration; name it"),
-            Times::Sets { seconds: 1, minutes, hours } => Ok(vec![fields(*minutes, *hours)]),
+            Times::Sets { seconds: 1, minutes, hours } => on_each_day(&[(*minutes, *hours)]),
             Times::Sets { .. } => not("cron has no seconds"),
             Times::List(times) => {
                 let mut hours = [0u32; 60];
@@ -267,15 +284,15 @@ impl Fields {
                     }
                 }
                 // Minutes that have the same hours share a line.
-                let mut lines: Vec<Fields> = Vec::new();
+                let mut times: Vec<(u64, u32)> = Vec::new();
                 for (minute, hours) in hours.into_iter().enumerate().filter(|(_, hours)| *hours != 0) {
-                    match lines.iter_mut().find(|line| line.hours == hours) {
-                        Some(line) => line.minutes |= 1 << minute,
-                        None => lines.push(fields(1 << minute, hours)),
+                    match times.iter_mut().find(|(_, known)| *known == hours) {
+                        Some((minutes, _)) => *minutes |= 1 << minute,
+                        None => times.push((1 << minute, hours)),
                     }
                 }
-                lines.sort_by_key(|line| (line.hours.trailing_zeros(), line.minutes.trailing_zeros()));
-                Ok(lines)
+                times.sort_by_key(|(minutes, hours)| (hours.trailing_zeros(), minutes.trailing_zeros()));
+                on_each_day(&times)
             }
         }
     }

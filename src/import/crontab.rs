@@ -15,6 +15,7 @@
 //! - Zone changes are treated by this library's rule, which is Debian's but for a few cases: several fixed times in one gap
 //!   make one run.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ const BLANKS: [char; 2] = [' ', '\t'];
 /// | `@reboot` | a run at the scheduler's first poll, so at each start of the host; a note says so |
 /// | `@every_minute`, `@every_second`, `@300` (FreeBSD) | every minute; so many seconds after the end of the last run |
 /// | `~`, `0~29`, `~/10` (OpenBSD) | a value drawn by the file's name, the line's text and [`seed`](Self::seed), so the same at each start; a note says which |
-/// | `CRON_TZ` | the zone of the lines below; empty for the scheduler's own. If it is not known, they are refused |
+/// | `CRON_TZ` | the zone of the lines below; empty for the scheduler's own. If it is not known, those that need one are refused |
 /// | `RANDOM_DELAY` (cronie) | [`jitter`](crate::When::jitter), with a note |
 /// | `SHELL`, `HOME`, other variables | the command's shell, working directory, environment. `TZ` too: it is no zone of the schedule |
 /// | `MAILTO` | no mail is sent; a note says so unless it is empty. A run's output is in its [`Finished`](crate::Finished) |
@@ -169,6 +170,7 @@ impl Crontab {
             settings: Vec::new(),
             zone: Zoned::Scheduler,
             delay: Duration::ZERO,
+            owners: HashMap::new(),
             place: Place { file: self.file.clone(), line: None, column: None },
             import: Import::default(),
         };
@@ -186,12 +188,15 @@ enum Zoned {
 }
 
 /// Where the reading has come to.
+///
+/// A system may ask the network who its users are, so each is asked for once.
 struct Reading<'a> {
     crontab: &'a Crontab,
     /// In order, none twice.
     settings: Vec<(String, String)>,
     zone: Zoned,
     delay: Duration,
+    owners: HashMap<Option<String>, Owner>,
     place: Place,
     import: Import,
 }
@@ -236,25 +241,20 @@ impl Reading<'_> {
         if line.get(start).is_none_or(|byte| *byte == b'#') {
             return false;
         }
+        let column = |before: &[u8]| String::from_utf8_lossy(before).chars().count() + 1;
         let read = match std::str::from_utf8(line) {
             Err(error) => {
-                let before = String::from_utf8_lossy(line.get(..error.valid_up_to()).unwrap_or_default()).into_owned();
-                let text = "the line is not UTF-8 from here on; write the file anew in that encoding".to_owned();
-                let column = before.chars().count() + 1;
-                self.note(Some(column), NoteKind::Refused, text);
-                return true;
+                let reason = "the line is not UTF-8 from here on; write the file anew in that encoding";
+                Err((error.valid_up_to(), reason.to_owned()))
             }
-            Ok(text) => match text.find('\0') {
-                Some(at) => Err((at, "the line holds a NUL, which no command can; take it out".to_owned())),
-                None => match setting(text) {
-                    Some((name, value)) => self.set(name, value, start),
-                    None => self.job(text, start, number),
-                },
-            }
-            .map_err(|(at, reason)| (text.get(..at).map_or(1, |before| before.chars().count() + 1), reason)),
+            Ok(text) => match (text.find('\0'), setting(text)) {
+                (Some(at), _) => Err((at, "the line holds a NUL, which no command can; take it out".to_owned())),
+                (None, Some((name, value))) => self.set(name, value, start),
+                (None, None) => self.job(text, start, number),
+            },
         };
-        if let Err((column, reason)) = read {
-            self.note(Some(column), NoteKind::Refused, reason);
+        if let Err((at, reason)) = read {
+            self.note(Some(column(line.get(..at).unwrap_or_default())), NoteKind::Refused, reason);
         }
         true
     }
@@ -271,7 +271,8 @@ impl Reading<'_> {
             "CRON_TZ" => self.set_zone(value, start)?,
             "RANDOM_DELAY" => self.set_delay(value, start)?,
             "MAILTO" if !value.is_empty() => {
-                let text = format!("no mail is sent to `{value}`; what a command writes is kept with the result of its run");
+                let text =
+                    format!("no mail is sent to `{}`; what a command writes is kept with the result of its run", brief(value));
                 self.note(column, NoteKind::NotCarried, text);
             }
             "MLS_LEVEL" | "CRON_WITHIN" if !value.is_empty() => {
@@ -298,12 +299,12 @@ impl Reading<'_> {
             self.zone = Zoned::Scheduler;
             return Ok(());
         }
-        match name.parse() {
+        // No zone has so long a name that this would cut it.
+        match brief(name).parse::<Zone>() {
             Ok(zone) => self.zone = Zoned::In(zone),
             Err(error) => {
                 self.zone = Zoned::Unknown(self.place.line.unwrap_or_default());
-                let error: Error = error;
-                return Err((start, format!("{error}; the lines below, up to another CRON_TZ, are refused")));
+                return Err((start, format!("{error}; the lines below that need one, up to another CRON_TZ, are refused")));
             }
         }
         Ok(())
@@ -312,10 +313,9 @@ impl Reading<'_> {
     fn set_delay(&mut self, value: &str, start: usize) -> Result<(), Refusal> {
         let minutes = value.parse().ok().filter(|minutes: &u64| *minutes <= LONGEST_DELAY);
         let Some(minutes) = minutes else {
-            return Err((
-                start,
-                format!("RANDOM_DELAY `{value}`: write minutes, 0 to {LONGEST_DELAY}; what held before goes on"),
-            ));
+            let value = brief(value);
+            let reason = format!("RANDOM_DELAY `{value}`: write minutes, 0 to {LONGEST_DELAY}; what held before goes on");
+            return Err((start, reason));
         };
         self.delay = Duration::from_secs(minutes * 60);
         if minutes > 0 {
@@ -344,7 +344,8 @@ impl Reading<'_> {
                 let (at, user) = rest.word();
                 if !user.is_empty() && rest.left().is_empty() {
                     let reason = format!(
-                        "`{user}` is taken for the user, and no command follows; write both, or read the file as a user's crontab"
+                        "`{}` is taken for the user, and no command follows; write both, or read the file as a user's crontab",
+                        brief(user)
                     );
                     return Err((at, reason));
                 }
@@ -359,7 +360,8 @@ impl Reading<'_> {
         if rest.left().is_empty() {
             return Err((text.len(), "the line ends without a command; write one after the fields".to_owned()));
         }
-        if let Zoned::Unknown(line) = self.zone {
+        let needs_zone = !schedule.is_reboot() && !schedule.spec().after_completion;
+        if let (Zoned::Unknown(line), true) = (&self.zone, needs_zone) {
             return Err((start, format!("its zone is not known: see line {line}")));
         }
         if !schedule.is_reboot() && schedule.next_after(DateTime::UNIX_EPOCH).is_none() {
@@ -413,8 +415,7 @@ impl Reading<'_> {
             let error = error.moved(|place| column(place) + start);
             (error.column().map_or(start, |column| column - 1), error.to_string())
         };
-        let numbers = self.numbers(text);
-        let drawn = draw(fields, numbers).map_err(|error| refused(error, &|column| column))?;
+        let drawn = draw(fields, self.numbers(text)).map_err(|error| refused(error, &|column| column))?;
         let schedule = match Schedule::cron_in(Dialect::Vixie, &drawn.text) {
             Ok(schedule) => self.placed(schedule),
             Err(Error::Cron { error, .. }) => return Err(refused(error, &|column| drawn.column_given(column))),
@@ -454,31 +455,32 @@ impl Reading<'_> {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    fn command(&self, line: &str, user: Option<&User<'_>>) -> Command {
+    fn command(&mut self, line: &str, user: Option<&User<'_>>) -> Command {
+        let name = user.map(|user| user.name.to_owned());
+        let owner = self.owners.entry(name.clone()).or_insert_with(|| match name {
+            Some(name) => Owner { home: home_of(&name), name: Some(name) },
+            None => Owner::host(),
+        });
+        let owner = owner.clone();
         let shell = self.setting("SHELL").unwrap_or("/bin/sh");
+        let home = self.setting("HOME").map(PathBuf::from).or(owner.home);
         let mut command = Command::crontab_line(line).shell_path(shell);
+        if let Some(user) = user {
+            command = command.user(user.name);
+        }
         if let Some(group) = user.and_then(|user| user.group) {
             command = command.group(group);
         }
-        let owner = match user {
-            Some(User { name, .. }) => {
-                command = command.user(*name);
-                Owner { name: Some((*name).to_owned()), home: home_of(name) }
-            }
-            None => Owner::host(),
-        };
-        let home = self.setting("HOME").map(PathBuf::from).or(owner.home);
-        if self.crontab.environment == CronEnvironment::Bare {
+        let is_bare = self.crontab.environment == CronEnvironment::Bare;
+        if is_bare {
             command = command.bare_env().env("SHELL", shell).env("PATH", "/usr/bin:/bin");
         }
-        if self.crontab.environment == CronEnvironment::Bare || user.is_some() {
+        if is_bare || user.is_some() {
             if let Some(home) = &home {
                 command = command.env("HOME", home);
             }
-            for name in ["LOGNAME", "USER"] {
-                if let Some(owner) = &owner.name {
-                    command = command.env(name, owner);
-                }
+            if let Some(name) = &owner.name {
+                command = command.env("LOGNAME", name).env("USER", name);
             }
         }
         for (name, value) in &self.settings {
@@ -627,6 +629,7 @@ fn unread_setting(line: &str) -> Option<String> {
 }
 
 /// Who runs a command, as far as that is known here.
+#[derive(Clone)]
 struct Owner {
     name: Option<String>,
     home: Option<PathBuf>,

@@ -564,6 +564,10 @@ impl Reader {
         let (from, to) = if range.text == "*" || range.text == "?" {
             (least, top)
         } else if let Some((from, to)) = range.split_once(b'-') {
+            if from.text.is_empty() || to.text.is_empty() {
+                let accept = "write both ends of the range, such as 1-5";
+                return Err(CronError::Value { field, given: range.given(), column: range.column(), accept });
+            }
             let (low, mut high) = (self.value(field, from)?, self.value(field, to)?);
             // SUN ends a range as 7, except after itself.
             if field == Field::DayOfWeek && high == 0 && low != 0 && to.text.eq_ignore_ascii_case("sun") {

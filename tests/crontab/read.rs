@@ -70,10 +70,11 @@ fn lines_of_a_user() {
         (
             "CRON_TZ=Atlantis\n0 1 * * * a\n@reboot b\nCRON_TZ=:Asia/Tokyo\n0 1 * * * c\n",
             &[
+                r#"3: at reboot | /bin/sh "b""#,
                 r#"5: vixie cron 0 1 * * * in Asia/Tokyo | /bin/sh "c"  CRON_TZ=:Asia/Tokyo"#,
-                "crontab:1:1: refused: zone \"Atlantis\" is not known; write an IANA name such as Europe/Berlin, or UTC, local, UTC+02:00; the lines below, up to another CRON_TZ, are refused",
+                "crontab:1:1: refused: zone \"Atlantis\" is not known; write an IANA name such as Europe/Berlin, or UTC, local, UTC+02:00; the lines below that need one, up to another CRON_TZ, are refused",
                 "crontab:2:1: refused: its zone is not known: see line 1",
-                "crontab:3:1: refused: its zone is not known: see line 1",
+                "crontab:3:1: changed: `@reboot` runs at the scheduler's first poll, so at each start of the host",
             ],
         ),
         (

@@ -1,6 +1,6 @@
 //! Schedules written for cron: what is written reads back as the same occurrences, and what cannot be said is refused.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Offset, TimeDelta, Utc};
 use fastrand::Rng;
 use punctual::{Dialect, Schedule};
 
@@ -26,6 +26,9 @@ fn what_is_written() {
         ("cron 0 0 1,13 * +FRI", &["0 0 */31,13 * 5"]),
         ("cron 0 0 8-14 * +SUN", &["0 0 8-14 * */7"]),
         ("cron 0 0 */2 * 1", &["0 0 1-31/2 * 1"]),
+        ("every 1st monday of the month at 09:00", &["0 9 */31,2-7 * 1"]),
+        ("every 2nd sunday of the month at 09:00", &["0 9 8-14 * */7"]),
+        ("cron 30 4 * * SUN#5,SUN#1", &["30 4 */31,2-7 * 0", "30 4 29-31 * */7"]),
         ("cron 0 9-17 * * *", &["0 9-17 * * *"]),
         ("cron */7,5 3 * * *", &["*/60,5,7,14,21,28,35,42,49,56 3 * * *"]),
         ("cron 0-59 0-23 * * *", &["0-59 0-23 * * *"]),
@@ -75,7 +78,7 @@ fn what_is_refused() {
         ("every day at 09:00:30", "`every day at 09:00:30` cannot be written for cron: cron has no seconds"),
         (
             "every month on the last day at 09:00",
-            "`every last day of the month at 09:00` cannot be written for cron: cron has no last, nearest or numbered days; name days of the month or of the week",
+            "`every last day of the month at 09:00` cannot be written for cron: cron has no last or nearest days, and numbered weekdays only alone; name days of the month or the week",
         ),
         ("cron 0 0 0 1 1 * 2030", "`cron 0 0 0 1 1 * 2030` cannot be written for cron: cron has no years"),
         (
@@ -159,6 +162,10 @@ fn text(rng: &mut Rng) -> String {
         7 => format!("every hour at :{:02} and :{:02}", rng.u8(..60), rng.u8(..60)),
         8 => format!("every day at {times}"),
         9 => format!("every monday and {} at {times}", rng.choice(["tuesday", "friday", "sunday"]).unwrap()),
+        10 if rng.bool() => {
+            let (nth, day) = (rng.choice(["1st", "2nd", "3rd", "5th"]).unwrap(), rng.choice(["sunday", "monday"]).unwrap());
+            format!("every {nth} {day} of the month at {times}")
+        }
         10 => format!("every month on the {}th and the 1st at {times}", rng.u8(4..20)),
         _ => format!("every year on {} {} at {times}", rng.u8(1..29), rng.choice(["march", "october", "february"]).unwrap()),
     }
@@ -176,7 +183,9 @@ fn what_was_written_reads_back_as_the_same_occurrences() {
         if rng.u8(..6) == 0 {
             said = format!("({said}) or ({})", text(&mut rng));
         }
-        let said = format!("{said} in {}", rng.choice(zones).unwrap());
+        let zone = rng.choice(zones).unwrap();
+        let said = format!("{said} in {zone}");
+        let zone: chrono_tz::Tz = zone.parse().unwrap();
         let Ok(schedule) = said.parse::<Schedule>() else { continue };
         let Ok(lines) = schedule.to_cron() else { continue };
         (written, several) = (written + 1, several + u64::from(lines.len() > 1));
@@ -189,6 +198,16 @@ fn what_was_written_reads_back_as_the_same_occurrences() {
             .iter()
             .map(|line| Schedule::cron_in(Dialect::Vixie, &line.fields).unwrap().tz(line.zone.as_deref().unwrap()).unwrap())
             .collect();
+        for (place, one) in read.iter().enumerate() {
+            // A gap brings together what never meets on the clock.
+            let offset = |at: DateTime<Utc>| at.with_timezone(&zone).offset().fix();
+            let ours: Vec<_> =
+                one.upcoming(from).take(20).filter(|at| offset(*at - TimeDelta::seconds(1)) == offset(*at)).collect();
+            let met = |other: &Schedule| other.upcoming(from).take(20).any(|at| ours.contains(&at));
+            if read[place + 1..].iter().any(met) {
+                failures.push(format!("PUNCTUAL_SEED={seed}, case {case}: {said} after {from}: two lines run at once"));
+            }
+        }
         let whole = read.iter().cloned().reduce(Schedule::or).unwrap();
         let (meant, found): (Vec<_>, Vec<_>) =
             (schedule.upcoming(from).take(20).collect(), whole.upcoming(from).take(20).collect());
