@@ -12,6 +12,10 @@ pub(crate) const DEEPEST_TEXT: u32 = 16;
 /// The longest cron text, in bytes.
 pub(crate) const LONGEST_CRON: usize = 1024;
 
+/// The longest calendar event of systemd's, in bytes. Normalized, it still fits into a schedule text.
+#[cfg(feature = "systemd")]
+pub(crate) const LONGEST_ON_CALENDAR: usize = 1024;
+
 /// Why a schedule or a job was refused: what was wrong, what was given, what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -64,6 +68,13 @@ pub enum Error {
         text: String,
         #[source]
         error: CronError,
+    },
+    #[cfg(feature = "systemd")]
+    #[error("calendar event {text:?}: {error}")]
+    OnCalendar {
+        text: String,
+        #[source]
+        error: OnCalendarError,
     },
     #[error("schedule text {text:?}: {error}")]
     Text {
@@ -170,7 +181,35 @@ pub enum CronError {
     Value { field: Field, given: String, column: usize, accept: &'static str },
 }
 
-/// A field of a cron text.
+/// Why a calendar event (`OnCalendar=`) was refused. `column` counts characters of the text from 1.
+#[cfg(feature = "systemd")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum OnCalendarError {
+    #[error("the calendar event is empty; write weekdays, a date or a time, such as `Mon..Fri 09:00`, or `daily`")]
+    Empty,
+    #[error("the calendar event has {bytes} bytes; {LONGEST_ON_CALENDAR} is the most that is read")]
+    TooLong { bytes: usize },
+    #[error("the list at column {column} has too many items; 241 is the most that is read")]
+    TooMany { column: usize },
+    #[error("`{given}` at column {column}; {expected} would go here")]
+    Unexpected { given: String, column: usize, expected: &'static str },
+    #[error("the calendar event ends where {expected} would go")]
+    Ended { expected: &'static str },
+    #[error("zone `{given}` at column {column} is not known; write {suggestion}")]
+    Zone { given: String, column: usize, suggestion: &'static str },
+    #[error("{field} `{given}` at column {column}: {least} to {most} is the range; write a number in it")]
+    OutOfRange { field: Field, given: String, column: usize, least: u32, most: u32 },
+    #[error("{field} `{given}` at column {column}: a range goes from the lower to the higher; write {instead}")]
+    ReversedRange { field: Field, given: String, column: usize, instead: String },
+    #[error("{field} `{given}` at column {column}: the step cannot be read so; {hint}")]
+    Step { field: Field, given: String, column: usize, hint: &'static str },
+    #[error("instant `{given}` at column {column}: it lies outside the years 1970 to 2199; write seconds since 1970 within them")]
+    Instant { given: String, column: usize },
+}
+
+/// A field of a cron text, or of a calendar event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs)]

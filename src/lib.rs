@@ -46,7 +46,7 @@ mod command;
 mod error;
 mod event;
 mod executor;
-#[cfg(feature = "crontab")]
+#[cfg(any(feature = "crontab", feature = "systemd"))]
 mod export;
 mod global;
 #[cfg(any(doc, doctest))]
@@ -73,11 +73,15 @@ pub use builder::{Alone, Deadline, Every, When};
 pub use clock::{Clock, ClockChange, ManualClock, SystemClock};
 #[cfg(feature = "command")]
 pub use command::{Command, CommandError, Finished, Input, LeftBehind, Output};
+#[cfg(feature = "systemd")]
+pub use error::OnCalendarError;
 pub use error::{CronError, Error, Field, TextError};
 pub use event::{DropReason, Event, Failure, FailureKind, RemoveReason};
 pub use executor::{Executor, Pool, Work};
 #[cfg(feature = "crontab")]
-pub use export::{CronLine, NotExact};
+pub use export::CronLine;
+#[cfg(any(feature = "crontab", feature = "systemd"))]
+pub use export::NotExact;
 pub use global::{
     clear, cron, default_scheduler, every, every_period, following, idle, jobs, next_run, once_after, once_at, run_all,
     run_pending, run_pending_within, schedule,
@@ -85,6 +89,8 @@ pub use global::{
 pub use id::JobId;
 #[cfg(feature = "launchd")]
 pub use import::PropertyList;
+#[cfg(feature = "systemd")]
+pub use import::Units;
 #[cfg(feature = "crontab")]
 pub use import::{CronEnvironment, Crontab};
 #[cfg(any(feature = "crontab", feature = "launchd", feature = "systemd"))]

@@ -20,10 +20,19 @@ impl FromStr for Schedule {
     fn from_str(text: &str) -> Result<Self, Error> {
         let brief = || text.chars().take(80).collect();
         read(text).map_err(|error| match error {
-            // A cron text's own error says it all.
-            TextError::Refused { error, .. } if matches!(*error, Error::Cron { .. }) => *error,
+            // A cron text's own error says it all, as does a calendar event's.
+            TextError::Refused { error, .. } if says_it_all(&error) => *error,
             error => Error::Text { text: brief(), error },
         })
+    }
+}
+
+fn says_it_all(error: &Error) -> bool {
+    match error {
+        Error::Cron { .. } => true,
+        #[cfg(feature = "systemd")]
+        Error::OnCalendar { .. } => true,
+        _ => false,
     }
 }
 
@@ -63,6 +72,12 @@ type Read<T> = Result<T, TextError>;
 /// The words with which a clause begins; none of them can be a field of a cron text.
 const CLAUSES: [&str; 13] =
     ["in", "on", "at", "between", "except", "shifted", "until", "once", "with", "starting", "immediately", "aligned", "after"];
+
+/// How a schedule may begin.
+#[cfg(not(feature = "systemd"))]
+const BEGINNINGS: &str = "`every`, `cron`, `once at`, `once after` or `at reboot`";
+#[cfg(feature = "systemd")]
+const BEGINNINGS: &str = "`every`, `cron`, `calendar`, `once at`, `once after` or `at reboot`";
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str) -> Self {
@@ -200,15 +215,15 @@ impl<'a> Reader<'a> {
         }
         let vixie = self.take_all(&["vixie", "cron"]);
         if vixie || self.take("cron") {
-            let first = self.at;
-            while self.peek().is_some_and(|word| !CLAUSES.contains(&word) && word != "(" && word != ")") {
-                self.at += 1;
-            }
-            let end = self.tokens[..self.at].last().map_or(0, |token| token.start + token.raw.len());
-            let from = self.tokens.get(first).map_or(end, |token| token.start.min(end));
             let dialect = if vixie { Dialect::Vixie } else { Dialect::Ocps };
-            let text = self.text[from..end].trim_end_matches(',');
+            let text = self.up_to_clauses();
             let schedule = Schedule::cron_in(dialect, text).map_err(|error| self.refused(start, error))?;
+            return self.clauses(When::of(schedule));
+        }
+        #[cfg(feature = "systemd")]
+        if self.take("calendar") {
+            let text = self.up_to_clauses();
+            let schedule = Schedule::on_calendar(text).map_err(|error| self.refused(start, error))?;
             return self.clauses(When::of(schedule));
         }
         if self.take_all(&["at", "reboot"]) {
@@ -222,7 +237,18 @@ impl<'a> Reader<'a> {
             let delay = self.duration()?;
             return self.clauses(When::of(Schedule::once_after(delay)));
         }
-        Err(self.unexpected("`every`, `cron`, `once at`, `once after` or `at reboot`"))
+        Err(self.unexpected(BEGINNINGS))
+    }
+
+    /// Takes the text up to the next clause or parenthesis, as it is written.
+    fn up_to_clauses(&mut self) -> &'a str {
+        let first = self.at;
+        while self.peek().is_some_and(|word| !CLAUSES.contains(&word) && word != "(" && word != ")") {
+            self.at += 1;
+        }
+        let end = self.tokens[..self.at].last().map_or(0, |token| token.start + token.raw.len());
+        let from = self.tokens.get(first).map_or(end, |token| token.start.min(end));
+        self.text[from..end].trim_end_matches(',')
     }
 
     /// What follows `every`.

@@ -13,6 +13,7 @@ fn variant(error: &Error) -> String {
     let name = |debug: String| debug.split([' ', '{', '(']).next().unwrap_or_default().to_owned();
     match error {
         Error::Cron { error, .. } => format!("Cron::{}", name(format!("{error:?}"))),
+        Error::OnCalendar { error, .. } => format!("OnCalendar::{}", name(format!("{error:?}"))),
         Error::Text { error, .. } => format!("Text::{}", name(format!("{error:?}"))),
         error => name(format!("{error:?}")),
     }
@@ -110,6 +111,37 @@ fn given() -> Vec<(String, Error)> {
     }
     row("cron, 2,000 bytes", Schedule::cron("*".repeat(2000)).map(drop));
     row("vixie cron \"0 0 9 * * 1\"", Schedule::cron_in(Dialect::Vixie, "0 0 9 * * 1").map(drop));
+    let events = [
+        "",
+        "Mon..Foo 09:00",
+        "Fri..Mon",
+        "Mon,,Tue",
+        "Mon..Tue..Wed",
+        "*-13-01",
+        "*-*-* 24:00",
+        "9",
+        "09:00 pm",
+        "*-*-* 09:00:",
+        "2026-12-24T18:00",
+        "*:*/15",
+        "*:0/0",
+        "*:0/60",
+        "*:30..10",
+        "*:*:1.5..2",
+        "*:*:5..4",
+        "*:*:5.",
+        "*-*~29",
+        "*-02~03-01",
+        "daily Europe/Berlino",
+        "daily europe/berlin",
+        "@now",
+        "@99999999999",
+    ];
+    for text in events {
+        row(&format!("on_calendar({text:?})"), Schedule::on_calendar(text).map(drop));
+    }
+    row("on_calendar, 2,000 bytes", Schedule::on_calendar("*".repeat(2000)).map(drop));
+    row("on_calendar, 300 hours", Schedule::on_calendar(vec!["1"; 300].join(",") + ":00").map(drop));
     let texts = [
         "",
         "5 minutes",
@@ -254,6 +286,16 @@ fn the_golden_file_holds_every_text() {
         "Cron::Name",
         "Cron::Modifier",
         "Cron::Value",
+        "OnCalendar::Empty",
+        "OnCalendar::TooLong",
+        "OnCalendar::TooMany",
+        "OnCalendar::Unexpected",
+        "OnCalendar::Ended",
+        "OnCalendar::Zone",
+        "OnCalendar::OutOfRange",
+        "OnCalendar::ReversedRange",
+        "OnCalendar::Step",
+        "OnCalendar::Instant",
         "Text::Empty",
         "Text::TooLong",
         "Text::TooDeep",

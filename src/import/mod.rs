@@ -8,6 +8,8 @@ mod crontab;
 #[cfg(feature = "launchd")]
 mod launchd;
 mod register;
+#[cfg(feature = "systemd")]
+mod systemd;
 #[cfg(feature = "launchd")]
 mod watch;
 
@@ -19,6 +21,8 @@ use std::time::Duration;
 pub use crontab::{CronEnvironment, Crontab};
 #[cfg(feature = "launchd")]
 pub use launchd::PropertyList;
+#[cfg(feature = "systemd")]
+pub use systemd::Units;
 
 use crate::command::Command;
 use crate::policy::{Missed, Overlap};

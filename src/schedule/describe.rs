@@ -28,6 +28,13 @@ fn when(schedule: &Schedule) -> String {
             )
         }
         Rhythm::Cron(said) => cron(&said.calendar),
+        #[cfg(feature = "systemd")]
+        Rhythm::OnCalendar(said) if said.places.is_empty() => cron(&said.calendar),
+        #[cfg(feature = "systemd")]
+        Rhythm::OnCalendar(said) => {
+            let minutes = cron(&said.calendar);
+            format!("{} of {}", places(&said.places), minutes.strip_prefix("at ").unwrap_or(&minutes))
+        }
         Rhythm::Once(at) => format!("once, at {}", Instant(*at)),
         Rhythm::After(delay) => format!("once, {} after it is registered", Span(*delay)),
         Rhythm::Reboot => "once, at the scheduler's first poll".to_owned(),
@@ -129,7 +136,8 @@ fn times(times: &Times) -> String {
         () if all_minutes => "every minute".to_owned(),
         () => match step(minutes, 60) {
             Some(step) => format!("every {step} minutes"),
-            None => format!("at minute {}", runs(bits(minutes), number)),
+            None if text.is_empty() => format!("at minute {}", runs(bits(minutes), number)),
+            None => format!("minute {}", runs(bits(minutes), number)),
         },
     });
     match () {
@@ -147,12 +155,29 @@ fn times(times: &Times) -> String {
     text
 }
 
+#[cfg(feature = "systemd")]
+fn places(places: &super::on_calendar::Places) -> String {
+    let second = |place: u32| match format!("{}.{:06}", place / 1_000_000, place % 1_000_000) {
+        text if place % 1_000_000 == 0 => text[..text.len() - 7].to_owned(),
+        text => text.trim_end_matches('0').to_owned(),
+    };
+    list(places.0.iter().map(|places| match (places.first, places.last) {
+        (first, last) if first == last => format!("at second {}", second(first)),
+        (first, last) => format!("every {} seconds from second {} to {}", second(places.step), second(first), second(last)),
+    }))
+}
+
 fn days_of_month(days: &DaysOfMonth) -> String {
     let mut names = Vec::new();
     if days.plain != 0 {
         names.push(format!("day {}", runs(bits(days.plain.into()), |day| day.to_string())));
     }
-    names.extend(bits(days.from_last.into()).map(|before| format!("the {}", month_day(MonthDay::BeforeLast(before as u8)))));
+    let ending = days.from_last.trailing_ones();
+    if ending > 2 {
+        names.push(format!("one of the last {ending} days"));
+    }
+    let others = days.from_last & if ending > 2 { u32::MAX << ending } else { u32::MAX };
+    names.extend(bits(others.into()).map(|before| format!("the {}", month_day(MonthDay::BeforeLast(before as u8)))));
     names.extend(bits(days.nearest.into()).map(|day| format!("the {}", month_day(MonthDay::Nearest(day as u8)))));
     if days.last_working {
         names.push("the last weekday".to_owned());

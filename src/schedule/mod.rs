@@ -4,12 +4,14 @@
 //! it. Given an instant it answers with the next occurrence. Rules that follow the clock on the wall are a
 //! [`pattern::Pattern`] of local times; [`occurrence`] sets it in a [`Zone`].
 
-mod calendar;
+pub(crate) mod calendar;
 mod combine;
 mod cron;
 mod describe;
 pub(crate) mod interval;
 mod occurrence;
+#[cfg(feature = "systemd")]
+pub(crate) mod on_calendar;
 mod pattern;
 mod print;
 mod trigger;
@@ -174,6 +176,8 @@ pub(crate) enum Rhythm {
     Units(Box<Places>),
     Words(Box<InWords>),
     Cron(Box<InCron>),
+    #[cfg(feature = "systemd")]
+    OnCalendar(Box<on_calendar::OnCalendar>),
     Once(i64),
     /// Nanoseconds after the anchor.
     After(i64),
@@ -197,6 +201,13 @@ pub(crate) struct InWords {
     pub(crate) rule: Words,
     pub(crate) times: Vec<u32>,
     pub(crate) calendar: Calendar,
+}
+
+#[cfg(feature = "systemd")]
+impl InWords {
+    pub(crate) fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
 }
 
 /// Dates and times of day as cron text.
@@ -312,6 +323,39 @@ impl Schedule {
                 Ok(Self::new(Rhythm::Cron(Box::new(InCron { text: cron::normalized(text), dialect, calendar }))))
             }
         }
+    }
+
+    /// A calendar event as systemd.time(7) has it for `OnCalendar=`: `Mon..Fri 09:00`, `*-*~01`, `*:0/15`, `daily`.
+    ///
+    /// What systemd 252 reads is read, and nothing else. A zone at the end is the schedule's zone. Seconds may have
+    /// fractions, to the microsecond. Where a zone changes, the library's own rule holds: hours, minutes and seconds that are
+    /// `*`, or repeat without an end (`0/15`), run with the clock; others are made up for after a gap and run once in an overlap.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OnCalendar`] names the offending text, its column, and what would be accepted.
+    ///
+    /// ```
+    /// use punctual::Schedule;
+    /// let pay = Schedule::on_calendar("Mon *-05~07/1")?;
+    /// assert_eq!(pay.to_string(), "calendar Mon *-05~07/1 00:00:00");
+    /// // The last Monday of May.
+    /// assert_eq!(pay.next_after("2026-01-01T00:00:00Z".parse()?), Some("2026-05-25T00:00:00Z".parse()?));
+    ///
+    /// let error = Schedule::on_calendar("Mon..Fri 9:60").unwrap_err();
+    /// assert!(error.to_string().contains("minute `60` at column 12: 0 to 59 is the range"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "systemd")]
+    pub fn on_calendar(text: impl AsRef<str>) -> Result<Self, Error> {
+        let text = text.as_ref();
+        let brief = || text.chars().take(80).collect();
+        let (said, zone) = on_calendar::parse(text).map_err(|error| Error::OnCalendar { text: brief(), error })?;
+        let schedule = Self::new(Rhythm::OnCalendar(Box::new(said)));
+        Ok(match zone {
+            Some(zone) => schedule.in_zone(zone),
+            None => schedule,
+        })
     }
 
     pub(crate) fn words(rule: Words, times: Vec<u32>) -> Self {
@@ -798,6 +842,8 @@ impl Rhythm {
         match self {
             Rhythm::Words(words) => Some(&words.calendar),
             Rhythm::Cron(cron) => Some(&cron.calendar),
+            #[cfg(feature = "systemd")]
+            Rhythm::OnCalendar(said) => Some(&said.calendar),
             _ => None,
         }
     }
@@ -829,6 +875,10 @@ impl Spec {
                 at: &places.at,
                 anchor: if places.every > 1 { here.local_anchor() } else { Anchor { local: 0, counts: true } },
             },
+            #[cfg(feature = "systemd")]
+            Rhythm::OnCalendar(said) if !said.places.is_empty() => {
+                Pattern::WithinMinutes { minutes: &said.calendar, places: &said.places, except: &clauses.except }
+            }
             rhythm => {
                 let calendar = rhythm.calendar()?;
                 let anchor = if calendar.needs_anchor() { here.local_anchor() } else { Anchor { local: 0, counts: true } };

@@ -5,6 +5,8 @@
 
 use super::calendar::{Anchor, Calendar};
 use super::combine::Exclusions;
+#[cfg(feature = "systemd")]
+use super::on_calendar::{MINUTE, Places};
 
 /// Nanoseconds in a second.
 pub(crate) const SECOND: i64 = 1_000_000_000;
@@ -18,7 +20,14 @@ pub(crate) enum Pattern<'a> {
     Aligned { period: i64 },
     /// Places (in seconds, sorted) within every so-many-th hour or minute.
     Units { unit: i64, every: i64, at: &'a [u32], anchor: Anchor },
+    /// Places within the minutes of a calendar, some dates left out.
+    #[cfg(feature = "systemd")]
+    WithinMinutes { minutes: &'a Calendar, places: &'a Places, except: &'a Exclusions },
 }
+
+/// That of calendars which need none.
+#[cfg(feature = "systemd")]
+const NO_ANCHOR: Anchor = Anchor { local: 0, counts: true };
 
 impl Pattern<'_> {
     /// Whether its times are named (then a time in a gap is made up for), rather than running with the clock.
@@ -26,6 +35,8 @@ impl Pattern<'_> {
         match self {
             Pattern::Calendar { calendar, .. } => calendar.is_fixed(),
             Pattern::Aligned { .. } | Pattern::Units { .. } => false,
+            #[cfg(feature = "systemd")]
+            Pattern::WithinMinutes { minutes, .. } => minutes.is_fixed(),
         }
     }
 
@@ -60,6 +71,17 @@ impl Pattern<'_> {
                 }
                 index.checked_mul(unit)?.checked_add((*at.first()?).into())?.checked_mul(SECOND)
             }
+            #[cfg(feature = "systemd")]
+            Pattern::WithinMinutes { minutes, places, except } => {
+                let (minute, within) = minute_and_place(micros_up(from));
+                let found = minutes.next(minute * 60, NO_ANCHOR, except)?;
+                let rest = if found == minute * 60 { places.next(within) } else { None };
+                match rest {
+                    Some(place) => in_nanos(found, place),
+                    None if found > minute * 60 => in_nanos(found, places.next(0)?),
+                    None => in_nanos(minutes.next(found + 60, NO_ANCHOR, except)?, places.next(0)?),
+                }
+            }
         }
     }
 
@@ -87,6 +109,17 @@ impl Pattern<'_> {
                 }
                 index.checked_mul(unit)?.checked_add((*at.last()?).into())?.checked_mul(SECOND)
             }
+            #[cfg(feature = "systemd")]
+            Pattern::WithinMinutes { minutes, places, except } => {
+                let (minute, within) = minute_and_place(to.div_euclid(MICROSECOND));
+                let found = minutes.prev(minute * 60, NO_ANCHOR, except)?;
+                let rest = if found == minute * 60 { places.prev(within) } else { None };
+                match rest {
+                    Some(place) => in_nanos(found, place),
+                    None if found < minute * 60 => in_nanos(found, places.prev(MINUTE - 1)?),
+                    None => in_nanos(minutes.prev(found - 60, NO_ANCHOR, except)?, places.prev(MINUTE - 1)?),
+                }
+            }
         }
     }
 
@@ -111,8 +144,39 @@ impl Pattern<'_> {
                 };
                 (below(seconds_up(to)) - below(seconds_up(from))) as u64
             }
+            #[cfg(feature = "systemd")]
+            Pattern::WithinMinutes { minutes, places, except } => {
+                let ((first, early), (last, late)) = (minute_and_place(micros_up(from)), minute_and_place(micros_up(to)));
+                let count = |from, to| minutes.count(from, to, NO_ANCHOR, except);
+                // Whole minutes from the first on, less what of it lies before `from`, and what of the last lies before `to`.
+                let before = |minute: i64, place| count(minute * 60, minute * 60 + 60) * places.count_before(place);
+                let whole = count(first * 60, last * 60);
+                let each = if whole > 0 { places.count_before(MINUTE) } else { 0 };
+                (whole * each + before(last, late)).saturating_sub(before(first, early))
+            }
         }
     }
+}
+
+/// Nanoseconds in a microsecond.
+#[cfg(feature = "systemd")]
+const MICROSECOND: i64 = 1000;
+
+/// Nanoseconds as microseconds, rounded up.
+#[cfg(feature = "systemd")]
+fn micros_up(nanos: i64) -> i64 {
+    (nanos - 1).div_euclid(MICROSECOND) + 1
+}
+
+/// The minute in which a microsecond lies, and where in it.
+#[cfg(feature = "systemd")]
+fn minute_and_place(micros: i64) -> (i64, u32) {
+    (micros.div_euclid(MINUTE.into()), micros.rem_euclid(MINUTE.into()) as u32)
+}
+
+#[cfg(feature = "systemd")]
+fn in_nanos(second: i64, place: u32) -> Option<i64> {
+    second.checked_mul(SECOND)?.checked_add(i64::from(place) * MICROSECOND)
 }
 
 /// Nanoseconds as seconds, rounded up.

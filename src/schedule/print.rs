@@ -179,6 +179,8 @@ impl fmt::Display for Schedule {
                 let vixie = if cron.dialect == Dialect::Vixie { "vixie " } else { "" };
                 write!(f, "{vixie}cron {}", cron.text)?;
             }
+            #[cfg(feature = "systemd")]
+            Rhythm::OnCalendar(said) => write!(f, "calendar {}", said.text)?,
             Rhythm::Once(at) => write!(f, "once at {}", Instant(*at))?,
             Rhythm::After(delay) => write!(f, "once after {}", Span(*delay))?,
             Rhythm::Reboot => f.write_str("at reboot")?,
