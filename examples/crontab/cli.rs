@@ -72,14 +72,18 @@ pub struct Args {
 
 const AFTER: &str = "\
 Signals:
-  SIGHUP           read the files again; they are also read when they have changed. Jobs that are as before go on as if
-                   nothing had happened, and what runs is let end, also if its line is gone or is another now
-  SIGTERM, SIGINT  end: nothing starts any more, what runs has the --grace, then it is told to stop. The second one does not
-                   wait for the grace
+  SIGHUP           read the files again, as is done when they have changed.
+                   Jobs that are as before go on; what runs is let end, also
+                   if its line is gone or is another now. A new @reboot line
+                   runs at the next start
+  SIGTERM, SIGINT  end: nothing starts any more, and what runs has the --grace
+                   to end by itself; then it is told to stop. The second
+                   signal does not wait for that
 
 Exit status:
-  0  ended in order; with --list, --check, --dry-run: every line could be read
-  1  a file could not be read at all, the store could not be opened, or there was nothing to run
+  0  ended in order; --list, --check, --dry-run: no line was refused
+  1  a file could not be read at all, or the store not be opened, or there was
+     nothing to run
   2  the command line was wrong
   3  --list, --check, --dry-run: a line was refused
   4  commands had to be stopped at the end

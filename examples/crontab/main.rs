@@ -51,7 +51,11 @@ fn main() -> ExitCode {
 
 fn read(args: &Args) -> Result<Vec<Read>, AnyError> {
     let mut paths: Vec<&PathBuf> = Vec::new();
-    args.files.iter().for_each(|path| if !paths.contains(&path) { paths.push(path) });
+    args.files.iter().for_each(|path| {
+        if !paths.contains(&path) {
+            paths.push(path)
+        }
+    });
     let wrong = |path: &PathBuf, error| format!("{} cannot be read: {error}", path.display());
     paths.into_iter().map(|path| files::read(path, args).map_err(|error| wrong(path, error).into())).collect()
 }
@@ -117,7 +121,7 @@ fn run(args: Args) -> Result<ExitCode, AnyError> {
 
     let mut jobs = Jobs::new(scheduler.clone(), log.clone());
     let (count, _) = jobs.take(found);
-    log.say(format!("started, {count} jobs"));
+    log.say(format!("started, jobs: {count}"));
     let mut end: Option<Instant> = None;
     loop {
         let tick = scheduler.run_pending();
@@ -149,7 +153,7 @@ fn reload(args: &Args, jobs: &mut Jobs, log: &Log) {
         Ok(read) => {
             say_notes(&read);
             let (new, gone) = jobs.take(read.into_iter().flat_map(|file| file.jobs).collect());
-            log.say(format!("the files were read again: {new} jobs are new, {gone} are gone"));
+            log.say(format!("the files were read again: {new} new, {gone} gone"));
         }
         Err(error) => log.say(format!("{error}; the jobs stay as they are")),
     }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use chrono_tz::Tz;
 use parking_lot::Mutex;
 use punctual::{Error, JobHandle, ManualClock, Schedule, Scheduler, StartsOn, Zone};
@@ -87,17 +87,21 @@ pub fn list(out: &mut impl Write, read: &[Read], shown: Shown, from: DateTime<Ut
         writeln!(out, "{}: {}", file.path.display(), file.form)?;
         for (found, handle) in file.jobs.iter().zip(&mut handles) {
             let job = &found.job;
-            let next = match handle {
+            let starts = job.schedule == Schedule::reboot();
+            // What only other things start is due at the end of all days.
+            let on_demand = job.schedule.next_after(from).is_some_and(|next| next.year() == 2199);
+            let next = match handle.as_ref().map(JobHandle::next_run) {
                 None => "disabled".to_owned(),
-                Some(_) if job.schedule == Schedule::reboot() => "at each start".to_owned(),
-                Some(handle) => match handle.next_run() {
-                    Some(next) if !is_never(next) => shown.time(next),
-                    _ => "when it is started".to_owned(),
-                },
+                Some(Some(next)) if starts || on_demand && next == from => "at each start".to_owned(),
+                Some(Some(next)) if !on_demand => shown.time(next),
+                Some(_) => "when something starts it".to_owned(),
             };
             let indent = " ".repeat(width + 2);
-            writeln!(out, "  {:<width$}  {next:<26}  {}", found.label, job.schedule.describe())?;
-            writeln!(out, "  {indent}{}", job.schedule)?;
+            let when = if starts || on_demand { String::new() } else { format!("  {}", job.schedule.describe()) };
+            writeln!(out, "  {:<width$}  {}", found.label, format!("{next:<26}{when}").trim_end())?;
+            if !when.is_empty() {
+                writeln!(out, "  {indent}{}", job.schedule)?;
+            }
             for cause in &job.starts_on {
                 match cause {
                     StartsOn::Change(path) => writeln!(out, "  {indent}also when {} changes", path.display())?,
@@ -115,15 +119,10 @@ pub fn list(out: &mut impl Write, read: &[Read], shown: Shown, from: DateTime<Ut
     writeln!(out, "\nTimes are in {}.", zone_told(shown))
 }
 
-/// What only other things start is due at the end of all days.
-fn is_never(at: DateTime<Utc>) -> bool {
-    at.timestamp() > 7_258_118_400 - 86_400
-}
-
 fn width(found: &[&Found]) -> usize {
     found.iter().map(|found| found.label.chars().count()).max().unwrap_or(0)
 }
 
 fn zone_told(shown: Shown) -> String {
-    shown.0.map_or_else(|| "the machine's zone".to_owned(), |zone| zone.to_string())
+    shown.0.map_or_else(|| "the machine's own zone".to_owned(), |zone| zone.to_string())
 }
