@@ -55,7 +55,7 @@ pub fn dry_run(out: &mut impl Write, read: &[Read], shown: Shown, from: DateTime
     let width = width(&found);
     let end = from + time;
     writeln!(out, "{} to {}, {}", shown.time(from), shown.time(end), zone_told(shown))?;
-    let mut times = vec![0u64; found.len()];
+    let mut times = vec![0_u64; found.len()];
     loop {
         for (at, place) in rehearsal.take() {
             times[place] += 1;
@@ -67,9 +67,9 @@ pub fn dry_run(out: &mut impl Write, read: &[Read], shown: Shown, from: DateTime
     }
     let runs: u64 = times.iter().sum();
     let without: Vec<&str> = found.iter().zip(&times).filter(|(_, times)| **times == 0).map(|(job, _)| &*job.label).collect();
-    writeln!(out, "{runs} runs of {} jobs", found.len() - without.len())?;
+    writeln!(out, "runs in all: {runs}")?;
     if !without.is_empty() {
-        writeln!(out, "no runs: {}", without.join(", "))?;
+        writeln!(out, "jobs without any: {}", without.join(", "))?;
     }
     Ok(())
 }

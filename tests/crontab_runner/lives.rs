@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use punctual::{Crontab, ManualClock, Scheduler, SqliteStore};
 
 /// Nothing here takes a tenth of it.
-const BOUND: Duration = Duration::from_secs(120);
+const BOUND: Duration = Duration::from_secs(60);
 
 /// A folder of the test's own, gone at its end.
 struct Scratch(PathBuf);
@@ -51,7 +51,9 @@ impl Runner {
         let mut child = super::runner().arg(file).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (tell, lines) = channel();
         let out = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        // Without what lines them up.
+        let squeezed = |line: String| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        std::thread::spawn(move || out.lines().map_while(Result::ok).map(squeezed).try_for_each(|line| tell.send(line)));
         Runner { child, lines, seen: Vec::new() }
     }
 
@@ -93,7 +95,7 @@ fn lines_run_and_a_signal_ends_it() {
         let scratch = Scratch::new(signal.as_str());
         let text = "bad line\n@reboot echo hello; echo oh >&2\n@reboot echo lost; exit 7\n@reboot cat%from%the line\n";
         let mut runner = Runner::start(&scratch.write("my.crontab", text), &["--zone", "UTC"]);
-        runner.wait_for(&["my.crontab:2     | hello", "my.crontab:2     ! oh", "my.crontab:2     done in "]);
+        runner.wait_for(&["my.crontab:2 | hello", "my.crontab:2 ! oh", "my.crontab:2 done in "]);
         runner.signal(signal);
         let (code, said) = runner.end();
         assert_eq!(code, Some(0), "{signal}: {said}");
@@ -101,15 +103,7 @@ fn lines_run_and_a_signal_ends_it() {
     let scratch = Scratch::new("all");
     let text = "@reboot echo lost; exit 7\n@reboot cat%from%the line\n@reboot kill -9 $$\n";
     let mut runner = Runner::start(&scratch.write("my.crontab", text), &["--zone", "UTC", "-v"]);
-    runner.wait_for(&[
-        ":1     started",
-        ":1     | lost",
-        ": exit code 7",
-        ":2     | from",
-        ":2     | the line",
-        ":2     done in ",
-        ": SIGKILL",
-    ]);
+    runner.wait_for(&[":1 started", ":1 | lost", ": exit code 7", ":2 | from", ":2 | the line", ":2 done in ", ": SIGKILL"]);
 }
 
 #[test]
@@ -119,24 +113,24 @@ fn a_command_that_goes_on_has_its_grace_and_is_stopped() {
     let line = format!("@reboot while [ ! -e {} ]; do sleep 0.05; done; echo ended well\n", scratch.path("go").display());
     let file = scratch.write("my.crontab", &line);
     let mut runner = Runner::start(&file, &["-v", "--grace", "1h"]);
-    runner.wait_for(&["my.crontab:1     started"]);
+    runner.wait_for(&["my.crontab:1 started"]);
     runner.signal(Signal::SIGTERM);
     runner.wait_for(&["ending: nothing starts any more"]);
     scratch.write("go", "");
     let (code, said) = runner.end();
-    assert!(code == Some(0) && said.contains("| ended well") && said.ends_with("crontab           ended"), "{code:?} {said}");
+    assert!(code == Some(0) && said.contains("| ended well") && said.ends_with(" crontab ended"), "{code:?} {said}");
 
     std::fs::remove_file(scratch.path("go")).unwrap();
     for (grace, signals) in [("0s", 1), ("1h", 2)] {
         let mut runner = Runner::start(&file, &["-v", "--grace", grace]);
-        runner.wait_for(&["my.crontab:1     started"]);
+        runner.wait_for(&["my.crontab:1 started"]);
         runner.signal(Signal::SIGTERM);
         runner.wait_for(&["ending: nothing starts any more"]);
         if signals == 2 {
             runner.signal(Signal::SIGTERM);
         }
         let (code, said) = runner.end();
-        assert!(code == Some(4) && said.contains("my.crontab:1     stopped after "), "{grace}: {code:?} {said}");
+        assert!(code == Some(4) && said.contains("my.crontab:1 stopped after "), "{grace}: {code:?} {said}");
     }
 }
 
@@ -150,24 +144,24 @@ fn changed_files_are_taken_while_commands_go_on() {
     let (stays, goes) = (long("stays"), long("goes"));
     let file = scratch.write("my.crontab", &format!("{goes}{stays}"));
     let mut runner = Runner::start(&file, &["-v"]);
-    runner.wait_for(&[":1     started", ":2     started"]);
+    runner.wait_for(&[":1 started", ":2 started"]);
 
     // By the signal, or by the look that was quicker.
     scratch.write("my.crontab", &format!("# another line\n\n{stays}@every_second echo one\n@reboot echo later\n"));
     runner.signal(Signal::SIGHUP);
-    runner.wait_for(&["read again: 2 new, 1 gone", ":4     | one"]);
+    runner.wait_for(&["read again: 2 new, 1 gone", ":4 | one"]);
     // Without a signal: a line with another command, and one in another environment.
     scratch.write("my.crontab", &format!("{stays}X=1\n@every_second echo two $X\n"));
-    runner.wait_for(&["read again: 1 new, 2 gone", ":3     | two 1"]);
+    runner.wait_for(&["read again: 1 new, 2 gone", ":3 | two 1"]);
     scratch.write("my.crontab", &format!("{stays}X=23\n@every_second echo two $X\n"));
-    runner.wait_for(&["read again: 1 new, 1 gone", ":3     | two 23"]);
+    runner.wait_for(&["read again: 1 new, 1 gone", ":3 | two 23"]);
     // A file that is gone takes no job away.
     std::fs::remove_file(&file).unwrap();
-    runner.wait_for(&["the jobs stay as they are", ":3     | two 23"]);
+    runner.wait_for(&["the jobs stay as they are", ":3 | two 23"]);
 
     scratch.write("go-goes", "");
     scratch.write("go-stays", "");
-    runner.wait_for(&["| goes ended well", ":1     done in ", ":1     | stays ended well", ":1     done in "]);
+    runner.wait_for(&["| goes ended well", ":1 done in ", ":1 | stays ended well", ":1 done in "]);
     runner.signal(Signal::SIGTERM);
     let (code, said) = runner.end();
     assert_eq!(code, Some(0), "{said}");
@@ -195,7 +189,7 @@ fn a_store_makes_up_for_what_was_missed() {
     }
     let arguments = ["--store", store.to_str().unwrap()];
     let mut runner = Runner::start(&file, &arguments);
-    runner.wait_for(&["my.crontab:1     makes up for 7", "my.crontab:1     | made up", "my.crontab:1     done in "]);
+    runner.wait_for(&["my.crontab:1 makes up for 7", "my.crontab:1 | made up", "my.crontab:1 done in "]);
     runner.signal(Signal::SIGTERM);
     assert_eq!(runner.end().0, Some(0));
 }
