@@ -1,0 +1,195 @@
+//! Runners that run, are told to read again, and to end.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use punctual::{Crontab, ManualClock, Scheduler, SqliteStore};
+
+/// Nothing here takes a tenth of it.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// A folder of the test's own, gone at its end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("punctual-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Scratch(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+struct Runner {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Runner {
+    fn start(file: &Path, arguments: &[&str]) -> Runner {
+        let mut child = super::runner().arg(file).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let (tell, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        // Without what lines them up.
+        let squeezed = |line: String| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        std::thread::spawn(move || out.lines().map_while(Result::ok).map(squeezed).try_for_each(|line| tell.send(line)));
+        Runner { child, lines, seen: Vec::new() }
+    }
+
+    /// Waits until each of these was said, in any order, since the last wait.
+    fn wait_for(&mut self, parts: &[&str]) {
+        let mut missing: Vec<&str> = parts.to_vec();
+        while !missing.is_empty() {
+            let line = self.lines.recv_timeout(BOUND);
+            let line = line.unwrap_or_else(|error| panic!("{error} before {missing:?}; said:\n{}", self.seen.join("\n")));
+            if let Some(place) = missing.iter().position(|part| line.contains(part)) {
+                missing.remove(place);
+            }
+            self.seen.push(line);
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// Its exit code, and all that it said.
+    fn end(mut self) -> (Option<i32>, String) {
+        while let Ok(line) = self.lines.recv_timeout(BOUND) {
+            self.seen.push(line);
+        }
+        (self.child.wait().unwrap().code(), self.seen.join("\n"))
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+#[test]
+fn lines_run_and_a_signal_ends_it() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let scratch = Scratch::new(signal.as_str());
+        let text = "bad line\n@reboot echo hello; echo oh >&2\n@reboot echo lost; exit 7\n@reboot cat%from%the line\n";
+        let mut runner = Runner::start(&scratch.write("my.crontab", text), &["--zone", "UTC"]);
+        runner.wait_for(&["my.crontab:2 | hello", "my.crontab:2 ! oh", "my.crontab:2 done in "]);
+        runner.signal(signal);
+        let (code, said) = runner.end();
+        assert_eq!(code, Some(0), "{signal}: {said}");
+    }
+    let scratch = Scratch::new("all");
+    let text = "@reboot echo lost; exit 7\n@reboot cat%from%the line\n@reboot kill -9 $$\n";
+    let mut runner = Runner::start(&scratch.write("my.crontab", text), &["--zone", "UTC", "-v"]);
+    runner.wait_for(&[":1 started", ":1 | lost", ": exit code 7", ":2 | from", ":2 | the line", ":2 done in ", ": SIGKILL"]);
+}
+
+#[test]
+fn a_command_that_goes_on_has_its_grace_and_is_stopped() {
+    let scratch = Scratch::new("grace");
+    // It ends by itself, since the end was told: `go` is there.
+    let line = format!("@reboot while [ ! -e {} ]; do sleep 0.05; done; echo ended well\n", scratch.path("go").display());
+    let file = scratch.write("my.crontab", &line);
+    let mut runner = Runner::start(&file, &["-v", "--grace", "1h"]);
+    runner.wait_for(&["my.crontab:1 started"]);
+    runner.signal(Signal::SIGTERM);
+    runner.wait_for(&["ending: nothing starts any more"]);
+    scratch.write("go", "");
+    let (code, said) = runner.end();
+    assert!(code == Some(0) && said.contains("| ended well") && said.ends_with(" crontab ended"), "{code:?} {said}");
+
+    std::fs::remove_file(scratch.path("go")).unwrap();
+    for (grace, signals) in [("0s", 1), ("1h", 2)] {
+        let mut runner = Runner::start(&file, &["-v", "--grace", grace]);
+        runner.wait_for(&["my.crontab:1 started"]);
+        runner.signal(Signal::SIGTERM);
+        runner.wait_for(&["ending: nothing starts any more"]);
+        if signals == 2 {
+            runner.signal(Signal::SIGTERM);
+        }
+        let (code, said) = runner.end();
+        assert!(code == Some(4) && said.contains("my.crontab:1 stopped after "), "{grace}: {code:?} {said}");
+    }
+}
+
+#[test]
+fn changed_files_are_taken_while_commands_go_on() {
+    let scratch = Scratch::new("reload");
+    let long = |name: &str| {
+        let go = scratch.path(&format!("go-{name}"));
+        format!("@reboot while [ ! -e {} ]; do sleep 0.05; done; echo {name} ended well\n", go.display())
+    };
+    let (stays, goes) = (long("stays"), long("goes"));
+    let file = scratch.write("my.crontab", &format!("{goes}{stays}"));
+    let mut runner = Runner::start(&file, &["-v"]);
+    runner.wait_for(&[":1 started", ":2 started"]);
+
+    // By the signal, or by the look that was quicker.
+    scratch.write("my.crontab", &format!("# another line\n\n{stays}@every_second echo one\n@reboot echo later\n"));
+    runner.signal(Signal::SIGHUP);
+    runner.wait_for(&["read again: 2 new, 1 gone", ":4 | one"]);
+    // Without a signal: a line with another command, and one in another environment.
+    scratch.write("my.crontab", &format!("{stays}X=1\n@every_second echo two $X\n"));
+    runner.wait_for(&["read again: 1 new, 2 gone", ":3 | two 1"]);
+    scratch.write("my.crontab", &format!("{stays}X=23\n@every_second echo two $X\n"));
+    runner.wait_for(&["read again: 1 new, 1 gone", ":3 | two 23"]);
+    // A file that is gone takes no job away.
+    std::fs::remove_file(&file).unwrap();
+    runner.wait_for(&["the jobs stay as they are", ":3 | two 23"]);
+
+    scratch.write("go-goes", "");
+    scratch.write("go-stays", "");
+    runner.wait_for(&["| goes ended well", ":1 done in ", ":1 | stays ended well", ":1 done in "]);
+    runner.signal(Signal::SIGTERM);
+    let (code, said) = runner.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("later"), "{said}");
+    assert!(!said.contains("stopped"), "{said}");
+}
+
+#[test]
+fn a_store_makes_up_for_what_was_missed() {
+    let scratch = Scratch::new("store");
+    let file = scratch.write("my.crontab", "0 * * * *  echo made up\n");
+    let store = scratch.path("jobs.db");
+    // What a runner leaves that ran until the power went, some days ago.
+    {
+        let clock = ManualClock::new(chrono::Utc::now() - chrono::TimeDelta::days(3));
+        let kept = SqliteStore::options().clock(clock.clone()).open(&store).unwrap();
+        let scheduler: Scheduler = Scheduler::builder().clock(clock.clone()).store(kept).build();
+        let import = Crontab::user(std::fs::read(&file).unwrap()).read();
+        let name = format!("{}: echo made up", file.display());
+        let job = scheduler.schedule(import.jobs[0].schedule.clone()).named(name).do_(|| ()).unwrap();
+        while job.stats().runs < 2 {
+            clock.advance(Duration::from_secs(600));
+            let _ = scheduler.run_pending();
+        }
+    }
+    let arguments = ["--store", store.to_str().unwrap()];
+    let mut runner = Runner::start(&file, &arguments);
+    runner.wait_for(&["my.crontab:1 makes up for 7", "my.crontab:1 | made up", "my.crontab:1 done in "]);
+    runner.signal(Signal::SIGTERM);
+    assert_eq!(runner.end().0, Some(0));
+}
