@@ -238,9 +238,6 @@ impl Schedule {
             }
             Rhythm::Once(_) => Err(refused(self.to_string(), "cron has no years; at(1) runs a command once")),
             Rhythm::AllOf(_) => Err(refused(self.to_string(), "cron has no intersections; write the times on which all agree")),
-            Rhythm::OnCalendar(_) => {
-                Err(refused(self.to_string(), "it is systemd's, with seconds and years of its own; write it as cron has it"))
-            }
             Rhythm::Custom(_) => Err(refused(self.to_string(), "it is code")),
             Rhythm::Reboot => Err(refused(self.to_string(), "it is a line of its own")),
         }
