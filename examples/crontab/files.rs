@@ -77,7 +77,7 @@ fn crontab(path: &Path, bytes: &[u8], args: &Args) -> Read {
 
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<&str> = text.split('\n').collect();
-    let file = path.file_name().unwrap_or(path.as_os_str()).display().to_string();
+    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let mut times: HashMap<String, usize> = HashMap::new();
     let jobs = import.jobs.into_iter().map(|mut job| {
         let number = job.place.line.unwrap_or_default();
