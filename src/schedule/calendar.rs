@@ -1009,6 +1009,14 @@ mod tests {
     }
 
     #[test]
+    fn dates_that_are_excluded_for_fifty_years_are_given_up() {
+        let from = "2026-01-01T00:00:00Z".parse().unwrap();
+        let without = |year| Schedule::cron("0 0 29 2 *").unwrap().except_when(move |date| date.year() < year);
+        assert_eq!(without(2072).next_after(from), "2072-02-29T00:00:00Z".parse().ok());
+        assert_eq!(without(2080).next_after(from), None);
+    }
+
+    #[test]
     fn what_counts_from_the_instant_asked_about_leaves_its_day_out() {
         let at = |day: i64, hour: i64| DateTime::UNIX_EPOCH + TimeDelta::days(day) + TimeDelta::hours(hour);
         let schedule: Schedule = "every 3 days at 06:00".parse().unwrap();
