@@ -77,7 +77,7 @@ fn crontab(path: &Path, bytes: &[u8], args: &Args) -> Read {
 
     let text = String::from_utf8_lossy(bytes);
     let lines: Vec<&str> = text.split('\n').collect();
-    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let file = short_name(path, &args.files);
     let mut times: HashMap<String, usize> = HashMap::new();
     let jobs = import.jobs.into_iter().map(|mut job| {
         let number = job.place.line.unwrap_or_default();
@@ -91,6 +91,13 @@ fn crontab(path: &Path, bytes: &[u8], args: &Args) -> Read {
         Found { job, label: format!("{file}:{number}"), told }
     });
     Read { path: path.to_owned(), form, jobs: jobs.collect(), notes: import.notes }
+}
+
+/// The name of a file without its folder, unless another one has it too.
+fn short_name(path: &Path, all: &[PathBuf]) -> String {
+    let is_shared = all.iter().any(|other| other != path && other.file_name() == path.file_name());
+    let name = path.file_name().filter(|_| !is_shared).unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
 }
 
 /// Whether its lines name users, by where it lies.

@@ -7,7 +7,7 @@ use super::NotExact;
 use crate::schedule::calendar::{Calendar, DaySet, DaysOfMonth, DaysOfWeek, Join, Stride, Taken, Times, Years};
 use crate::schedule::{Places, Rhythm, Schedule, Shift, Spec, Unit, Zone, from_nanos};
 
-const TARGET: &str = "OnCalendar=";
+const TARGET: &str = "systemd";
 
 const SECOND: i64 = 1_000_000_000;
 const DAY: u32 = 86_400;

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -59,9 +59,9 @@ impl Runner {
 
     /// Waits until each of these was said, in any order, since the last wait.
     fn wait_for(&mut self, parts: &[&str]) {
-        let mut missing: Vec<&str> = parts.to_vec();
+        let (mut missing, end) = (parts.to_vec(), Instant::now() + BOUND);
         while !missing.is_empty() {
-            let line = self.lines.recv_timeout(BOUND);
+            let line = self.lines.recv_timeout(end.saturating_duration_since(Instant::now()));
             let line = line.unwrap_or_else(|error| panic!("{error} before {missing:?}; said:\n{}", self.seen.join("\n")));
             if let Some(place) = missing.iter().position(|part| line.contains(part)) {
                 missing.remove(place);
@@ -76,9 +76,11 @@ impl Runner {
 
     /// Its exit code, and all that it said.
     fn end(mut self) -> (Option<i32>, String) {
-        while let Ok(line) = self.lines.recv_timeout(BOUND) {
+        let end = Instant::now() + BOUND;
+        while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
             self.seen.push(line);
         }
+        assert!(Instant::now() < end, "it does not end; said:\n{}", self.seen.join("\n"));
         (self.child.wait().unwrap().code(), self.seen.join("\n"))
     }
 }

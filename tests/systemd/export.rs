@@ -157,7 +157,7 @@ fn what_cannot_be_written_says_which_part_and_why() {
     ];
     for (text, part, reason) in rows {
         let error = text.parse::<Schedule>().unwrap().to_on_calendar().unwrap_err();
-        assert_eq!((error.target, error.part.as_str()), ("OnCalendar=", part), "{text}: {error}");
+        assert_eq!((error.target, error.part.as_str()), ("systemd", part), "{text}: {error}");
         assert!(error.reason.contains(reason), "{text}: {error}");
     }
 }
