@@ -352,6 +352,24 @@ mod tests {
         Sched::on(move || *read.lock(), move |delay| *ticks.lock() += delay)
     }
 
+    /// The chain with which people begin: a run that enters the next one, for an hour.
+    #[test]
+    fn a_chain_of_five_minutes_has_twelve_runs_within_an_hour() {
+        fn ingest(sched: &Sched<i64>, ran: &Arc<Mutex<Vec<i64>>>) {
+            let now = sched.now();
+            ran.lock().push(now);
+            if now < 3600 {
+                let ran = ran.clone();
+                sched.enter(300, 1, move |sched| ingest(sched, &ran));
+            }
+        }
+        let (sched, ran) = (on_ticks(), Arc::new(Mutex::new(Vec::new())));
+        let first = ran.clone();
+        sched.enter(300, 1, move |sched| ingest(sched, &first));
+        sched.run().unwrap();
+        assert_eq!(*ran.lock(), (1..=12).map(|run| run * 300).collect::<Vec<_>>());
+    }
+
     #[test]
     fn the_entry_of_an_event_that_is_over_cancels_no_other() {
         let sched = on_ticks();

@@ -1,7 +1,8 @@
 //! What starts a job besides its schedule: the end of its last run, and what happens to files.
 //!
 //! Nothing is looked at again and again: a second job follows each run, and the system tells of files (the crate `notify`).
-//! A path that is not there is watched for in the nearest directory above it that is.
+//! A path that is not there is watched for in the nearest directory above it that is; of directories that are made in between
+//! later, what happens in them is not seen.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -95,7 +96,8 @@ struct State {
 
 impl<C: 'static> Starter<C> {
     fn has_started(&self) {
-        self.state.lock().started = Some(self.clock.monotonic());
+        let now = self.clock.monotonic();
+        self.state.lock().started = Some(now);
     }
 
     fn last_failed(&self) -> Option<bool> {
@@ -105,13 +107,14 @@ impl<C: 'static> Starter<C> {
     /// Not before some time has passed.
     fn start(self: &Arc<Self>, least: Duration) {
         let Some(scheduler) = self.scheduler.upgrade() else { return };
+        let now = self.clock.monotonic();
         let rest = {
             let mut state = self.state.lock();
             if std::mem::replace(&mut state.is_coming, true) {
                 return;
             }
             let free = state.started.map_or(Duration::ZERO, |started| started.saturating_add(self.spacing));
-            free.saturating_sub(self.clock.monotonic()).max(least)
+            free.saturating_sub(now).max(least)
         };
         let starter = self.clone();
         let registered = scheduler.once_after(rest).tag(&self.tag).do_(move || {
