@@ -92,8 +92,10 @@ const ALL_WEEKDAYS: u8 = 0x7f;
 const MINUTE: i64 = 60_000_000_000;
 const HOUR: i64 = 60 * MINUTE;
 
+const TARGET: &str = "cron";
+
 fn refused(part: impl Into<String>, reason: &'static str) -> NotExact {
-    NotExact { target: "cron", part: part.into(), reason }
+    NotExact { target: TARGET, part: part.into(), reason }
 }
 
 impl Schedule {
@@ -171,18 +173,20 @@ impl Schedule {
     /// What narrows a schedule has no place in a crontab.
     fn refuse_clauses(&self) -> Result<(), NotExact> {
         let spec = self.spec();
-        let clause = |is_there: bool, part: &str, reason| if is_there { Err(refused(part, reason)) } else { Ok(()) };
-        clause(spec.start.is_some(), "starting at", "a crontab has no beginning")?;
-        clause(spec.until.is_some(), "until", "a crontab has no end")?;
-        clause(spec.times.is_some(), "at most .. times", "cron does not count runs")?;
-        clause(spec.immediately, "immediately", "cron waits for the first time that fits; add a line with @reboot")?;
-        clause(spec.after_completion, "after completion", "cron does not know when a run ends")?;
-        clause(!spec.except.is_empty(), "except", "cron has no exclusions; write the days on which it runs")?;
-        clause(spec.window.is_some(), "between", "cron has no windows; write the hours in which it runs")?;
-        clause(!spec.jitter.is_zero(), "with jitter", "cron starts on the minute")?;
-        clause(!spec.slack.is_zero(), "with slack", "cron starts on the minute")?;
-        clause(spec.on_gap.is_some(), "on gap", "cron has one rule for gaps; leave it out")?;
-        clause(spec.on_fold.is_some(), "on fold", "cron has one rule for folds; leave it out")
+        let rows = [
+            (spec.start.is_some(), "starting at", "a crontab has no beginning"),
+            (spec.until.is_some(), "until", "a crontab has no end"),
+            (spec.times.is_some(), "at most .. times", "cron does not count runs"),
+            (spec.immediately, "immediately", "cron waits for the first time that fits; add a line with @reboot"),
+            (spec.after_completion, "after completion", "cron does not know when a run ends"),
+            (!spec.except.is_empty(), "except", "cron has no exclusions; write the days on which it runs"),
+            (spec.window.is_some(), "between", "cron has no windows; write the hours in which it runs"),
+            (!spec.jitter.is_zero(), "with jitter", "cron starts on the minute"),
+            (!spec.slack.is_zero(), "with slack", "cron starts on the minute"),
+            (spec.on_gap.is_some(), "on gap", "cron has one rule for gaps; leave it out"),
+            (spec.on_fold.is_some(), "on fold", "cron has one rule for folds; leave it out"),
+        ];
+        NotExact::of_clauses(TARGET, &rows)
     }
 
     /// Its lines, where all that runs does so in this zone.

@@ -14,8 +14,10 @@ const SECOND: i64 = 1_000_000_000;
 const MINUTE: i64 = 60 * SECOND;
 const MINUTES_OF_DAY: u32 = 1440;
 
+const TARGET: &str = "launchd";
+
 fn refused(part: impl Into<String>, reason: &'static str) -> NotExact {
-    NotExact { target: "launchd", part: part.into(), reason }
+    NotExact { target: TARGET, part: part.into(), reason }
 }
 
 /// What starts a job.
@@ -223,8 +225,5 @@ fn clauses(schedule: &Schedule) -> Result<(), NotExact> {
         (spec.on_gap.is_some(), "on gap", "launchd has a rule of its own"),
         (spec.on_fold.is_some(), "on fold", "launchd has a rule of its own"),
     ];
-    match rows.into_iter().find(|(stands, ..)| *stands) {
-        Some((_, part, reason)) => Err(refused(part, reason)),
-        None => Ok(()),
-    }
+    NotExact::of_clauses(TARGET, &rows)
 }

@@ -23,3 +23,13 @@ pub struct NotExact {
     /// Why it does, and what could be written instead.
     pub reason: &'static str,
 }
+
+impl NotExact {
+    /// Refuses the first clause of a schedule's that stands and cannot be written: whether it stands, what it is, and why not.
+    fn of_clauses(target: &'static str, rows: &[(bool, &str, &'static str)]) -> Result<(), NotExact> {
+        match rows.iter().find(|(stands, ..)| *stands) {
+            Some((_, part, reason)) => Err(NotExact { target, part: (*part).to_owned(), reason }),
+            None => Ok(()),
+        }
+    }
+}

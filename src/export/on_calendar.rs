@@ -112,10 +112,7 @@ fn clauses(spec: &Spec) -> Result<(), NotExact> {
         (!spec.except.predicates.is_empty(), "except", "it is code"),
         (spec.except.shift != Shift::Drop, "shifted", "an event moves no days"),
     ];
-    match rows.into_iter().find(|(stands, ..)| *stands) {
-        Some((_, part, reason)) => Err(NotExact { target: TARGET, part: part.to_owned(), reason }),
-        None => Ok(()),
-    }
+    NotExact::of_clauses(TARGET, &rows)
 }
 
 /// The zone as it stands at the end of an event, with a space before it.
