@@ -96,6 +96,11 @@ pub enum Error {
     NoSchedule,
     #[error("the limit {name:?} lets {known} and was given {given}; use the same numbers for all jobs, or another name")]
     LimitDiffers { name: String, known: String, given: String },
+    #[error(
+        "a run of this job returns {returns} and unless_done finds {finds}; have it find an Option<{returns}>, which those that \
+         follow are given"
+    )]
+    OtherTarget { returns: &'static str, finds: &'static str },
     #[error("{word} of 0 would let nothing run; write 1 or more")]
     ZeroOfMany { word: &'static str },
     #[error("overlap(Allow {{ .. }}) needs runs beside each other, and this job runs on the polling thread; add background()")]

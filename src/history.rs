@@ -91,6 +91,7 @@ impl History {
         self.add_time(took);
         self.longest = self.longest.max(nanos(took));
         let stats = &mut self.odd.stats;
+        stats.already_done += u64::from(end == RunEnd::AlreadyDone);
         stats.errors += u64::from(matches!(end, RunEnd::Failed | RunEnd::Lost));
         stats.panics += u64::from(end == RunEnd::Panicked);
         stats.timeouts += u64::from(end == RunEnd::TimedOut);

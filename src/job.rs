@@ -326,6 +326,8 @@ impl<T> JobHandle<T> {
 pub struct Stats {
     /// Runs that ended, whichever way.
     pub runs: u64,
+    /// Of those, how many found that what they are for was there already.
+    pub already_done: u64,
     /// Of those, how many returned an error, asked to be tried again when no attempt was left, or were lost.
     pub errors: u64,
     /// Of those, how many panicked.
@@ -349,6 +351,7 @@ pub struct Stats {
 impl Stats {
     pub(crate) const NONE: Stats = Stats {
         runs: 0,
+        already_done: 0,
         errors: 0,
         panics: 0,
         timeouts: 0,
@@ -389,6 +392,8 @@ pub struct LastRun {
 pub enum RunEnd {
     /// Well.
     Done,
+    /// Well, and without doing anything: what it is for was there already ([`Outcome::AlreadyDone`](crate::Outcome)).
+    AlreadyDone,
     /// In an error.
     Failed,
     /// In a panic.
@@ -402,6 +407,11 @@ pub enum RunEnd {
 }
 
 impl RunEnd {
+    /// Whether it counts as a success, so that those that follow are set off.
+    pub fn is_success(self) -> bool {
+        matches!(self, RunEnd::Done | RunEnd::AlreadyDone)
+    }
+
     /// Whether it counts as a failure.
     pub fn is_failure(self) -> bool {
         matches!(self, RunEnd::Failed | RunEnd::Panicked | RunEnd::TimedOut | RunEnd::Lost)

@@ -67,6 +67,7 @@ mod scheduler;
 mod seldom;
 mod store;
 mod sync;
+mod target;
 mod text;
 
 pub use builder::{Alone, Deadline, Every, When};
@@ -104,6 +105,7 @@ pub use scheduler::{
     Events, Following, InBackground, JobFuture, Late, Lateness, OnPoll, Overrun, Registering, Run, Scheduler, SchedulerBuilder,
     Spawned, Tick, UntilDue, Upstreams, WeakScheduler, Why,
 };
+pub use target::TargetResult;
 
 pub use store::{
     Batch, Change, Done, FollowedRun, Held, HistoryQuery, JobChange, JobRecord, Keep, Kept, LONGEST_ERROR, MemoryStore,

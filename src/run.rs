@@ -406,6 +406,9 @@ pub enum Outcome {
     /// It is done; the schedule goes on.
     #[default]
     Done,
+    /// What it is for was there already, so that there was nothing to do: see [`unless_done`](crate::When::unless_done). As
+    /// `Done`, but that it is told and counted apart.
+    AlreadyDone,
     /// It is done, and the job leaves the schedule.
     Cancel,
     /// It has failed and is to be tried again, by the rule that `retry` and `backoff` give the job. Without one, or when no

@@ -68,6 +68,14 @@ fn given() -> Vec<(String, Error)> {
     row("do_async outside of a runtime", hourly().do_async(|_| async {}).map(drop));
     let reason = "Resource temporarily unavailable (os error 11)".to_owned();
     row("do_command, and the system gives no thread", Err(Error::NoCommandThread { reason }));
+    row(
+        "unless_done(|_| Some(7u64)) for a job that returns a u32",
+        hourly().unless_done(|_| Some(7u64)).do_(|| Ok::<u32, String>(7)).map(drop),
+    );
+    row(
+        "unless_done(|_| true) for a job that returns a u32",
+        hourly().unless_done(|_| true).do_(|| Ok::<u32, String>(7)).map(drop),
+    );
     row("following_any([])", scheduler.following_any::<()>([]).do_(|| ()).map(drop));
     let first = hourly().named("first").do_(|| ()).unwrap();
     let second = scheduler.following(&first).do_(|| ()).unwrap();

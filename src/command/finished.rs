@@ -16,7 +16,8 @@ const LONGEST_LINE: usize = 200;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finished {
-    /// How the last one ended.
+    /// How the last one ended; with exit code 0 if none was started, since what it is for was there
+    /// ([`unless_done`](crate::When::unless_done)).
     pub status: ExitStatus,
     /// What was kept of its captured output: all of it, or the beginning and the end.
     pub stdout: Vec<u8>,
@@ -35,6 +36,12 @@ impl Finished {
         let gaps = [stdout.head.len(), stderr.head.len()];
         let (stdout_left_out, stderr_left_out) = (stdout.left_out, stderr.left_out);
         Finished { status, stdout: stdout.into_bytes(), stderr: stderr.into_bytes(), stdout_left_out, stderr_left_out, gaps }
+    }
+
+    /// Of a run that started no command, since what it is for was there.
+    pub(super) fn without_a_command() -> Self {
+        let (stdout, stderr) = (Vec::new(), Vec::new());
+        Finished { status: ExitStatus::default(), stdout, stderr, stdout_left_out: 0, stderr_left_out: 0, gaps: [0, 0] }
     }
 
     /// `stdout` as text. Bytes that are none become U+FFFD; where something was left out a line says so.

@@ -11,10 +11,10 @@ use crate::builder::When;
 use crate::error::Error;
 use crate::job::JobHandle;
 use crate::run::RunView;
-use crate::scheduler::{Following, JobFuture, Registering};
+use crate::scheduler::{Following, JobFuture, Registering, Usual};
 
-/// The limit that each command holds, unless its job says what that lets through.
-const LIMIT: (u32, &str) = (100, "commands");
+/// What holds for commands unless their jobs say otherwise.
+const USUAL: Usual<Finished> = Usual { limit: (100, "commands"), bare: Finished::without_a_command };
 
 /// How many start at the same time.
 const STARTS: usize = 8;
@@ -77,7 +77,7 @@ impl<C: 'static> When<Registering<C>> {
     /// ```
     pub fn do_command(self, command: Command) -> Result<JobHandle<Finished>, Error> {
         let steps: Arc<[Command]> = command.into_steps().into();
-        self.do_to_its_end(LIMIT, spawner()?, move |run| going::run(steps.clone(), run))
+        self.do_to_its_end(USUAL, spawner()?, move |run| going::run(steps.clone(), run))
     }
 
     /// [`do_command`](Self::do_command) for a command that is made anew for each run.
@@ -91,7 +91,7 @@ impl<C: 'static> When<Registering<C>> {
     where
         F: Fn(&RunView) -> Command + Send + Sync + 'static,
     {
-        self.do_to_its_end(LIMIT, spawner()?, move |run| going::run(make(&run).into_steps().into(), run))
+        self.do_to_its_end(USUAL, spawner()?, move |run| going::run(make(&run).into_steps().into(), run))
     }
 }
 
@@ -103,7 +103,7 @@ impl<T: Send + Sync + 'static, C: 'static> Following<T, C> {
     /// [`Error::NoCommandThread`] if the system gives no thread; else as [`do_`](Self::do_).
     pub fn do_command(self, command: Command) -> Result<JobHandle<Finished>, Error> {
         let steps: Arc<[Command]> = command.into_steps().into();
-        self.do_to_its_end(LIMIT, spawner()?, move |run, _| going::run(steps.clone(), run))
+        self.do_to_its_end(USUAL, spawner()?, move |run, _| going::run(steps.clone(), run))
     }
 
     /// Registers a job that runs a command made for each run, by the result of the run that it follows: see
@@ -116,6 +116,6 @@ impl<T: Send + Sync + 'static, C: 'static> Following<T, C> {
     where
         F: Fn(&RunView, &T) -> Command + Send + Sync + 'static,
     {
-        self.do_to_its_end(LIMIT, spawner()?, move |run, found| going::run(make(&run, &found).into_steps().into(), run))
+        self.do_to_its_end(USUAL, spawner()?, move |run, found| going::run(make(&run, &found).into_steps().into(), run))
     }
 }

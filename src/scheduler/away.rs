@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::Shared;
+use super::entry::First;
 use super::run::Called;
 use super::value::Value;
 use crate::caught::{caught, drop_quietly};
@@ -38,6 +39,8 @@ pub(crate) struct Away {
     pub(super) handed: Duration,
     pub(super) seen: Seen,
     pub(super) serial: u64,
+    /// What is asked before its job is called.
+    pub(super) first: Option<First>,
     /// Until it has come back.
     pub(super) way: Option<Arc<WayBack>>,
 }
@@ -223,6 +226,11 @@ impl Away {
         self.view.limit = self.timeout.map(|limit| TimeLimit { clock: way.clock.clone(), ends: now.saturating_add(limit) });
     }
 
+    /// How it ends without a call of its job, if there is nothing to do.
+    fn ask_first(&self) -> Option<Called> {
+        self.first.as_ref()?(&self.view.facts)
+    }
+
     fn come_back(&mut self, how: How) {
         if let Some((way, returned)) = self.returns(how) {
             way.put(returned);
@@ -232,7 +240,7 @@ impl Away {
     /// What there is to bring back, once.
     fn returns(&mut self, how: How) -> Option<(Arc<WayBack>, Returned)> {
         let way = self.way.take()?;
-        drop_quietly((self.value.take(), self.view.signals.take_waker()));
+        drop_quietly((self.value.take(), self.first.take(), self.view.signals.take_waker()));
         if self.view.signals.is_refused() {
             drop_quietly(how);
             return None;
@@ -277,7 +285,7 @@ where
             Some(job) if !self.away.view.signals.is_stopped() => {
                 self.away.begin();
                 let value = self.away.value.take();
-                let called = caught(|| job(&self.away.view, value));
+                let called = caught(|| self.away.ask_first().unwrap_or_else(|| job(&self.away.view, value)));
                 drop_quietly(job);
                 called.map_or_else(How::Panicked, How::Called)
             }
@@ -360,6 +368,9 @@ impl JobFuture {
     fn go_on(&mut self, context: &mut Context<'_>) -> Poll<Called> {
         if self.going.is_none() {
             self.away.begin();
+            if let Some(ended) = self.away.ask_first() {
+                return Poll::Ready(ended);
+            }
             let value = self.away.value.take();
             self.going = Some((self.make)(self.away.view.clone(), value));
         }

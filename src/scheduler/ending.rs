@@ -211,7 +211,7 @@ impl<C> Table<C> {
         let bad = end.is_failure();
         job.failures = if bad {
             job.failures.saturating_add(1)
-        } else if end == RunEnd::Done {
+        } else if end.is_success() {
             0
         } else {
             job.failures

@@ -37,6 +37,27 @@ pub(super) enum Body<C> {
     },
 }
 
+/// What is asked before a job is called: how the run ends without that, if there is nothing to do.
+pub(super) type First = Arc<dyn Fn(&RunFacts) -> Option<Called> + Send + Sync>;
+
+impl<C: 'static> Body<C> {
+    /// The same with something that is asked first, where the job runs.
+    pub(super) fn after(self, first: First) -> Self {
+        match self {
+            Body::Inline(mut call) => {
+                Body::Inline(Box::new(move |run, value| first(run.facts()).unwrap_or_else(|| call(run, value))))
+            }
+            Body::Away { launcher, pooled } => {
+                let launcher: Launcher = Arc::new(move |mut away| {
+                    away.first = Some(first.clone());
+                    launcher(away)
+                });
+                Body::Away { launcher, pooled }
+            }
+        }
+    }
+}
+
 /// What few jobs have, of what is said of them besides their schedule.
 pub(super) struct Rules {
     pub(super) overlap: Option<Overlap>,
@@ -647,7 +668,7 @@ impl All {
 impl On {
     pub(super) fn matches(self, end: crate::job::RunEnd) -> bool {
         match self {
-            On::Success => end == crate::job::RunEnd::Done,
+            On::Success => end.is_success(),
             On::Failure => end.is_failure(),
             On::End => true,
         }

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use super::away::{AtStop, JobFuture, on_executor};
 use super::entry::{All, Body, Chain, Join, On};
+#[cfg(feature = "command")]
+use super::options::Usual;
 use super::options::{Options, Place, job_options};
 use super::register::{InBackground, Kept, OnPoll, entry, future_body};
 use super::value::{Reader, UNREAD, Value, value_of};
@@ -184,7 +186,7 @@ impl<T: 'static, C: 'static, M> Following<T, C, M> {
         let rules = self.options.rules(&defaults, place, &shared.zone, &shared.clock)?;
         let known = shared.known(self.options.name.as_deref(), &self.options.keep)?;
         let now = shared.now();
-        let (mut entry, handle) = entry(&shared, &mut self.options, body);
+        let (mut entry, handle) = entry(&shared, &mut self.options, body)?;
         let mut upstreams: Vec<JobId> = self.upstreams.iter().map(|upstream| upstream.id).collect();
         let all = self.join.map(|join| All { latest: upstreams.iter().map(|id| (*id, None)).collect(), join });
         if all.is_none() {
@@ -271,14 +273,14 @@ impl<T: Send + Sync + 'static, C: 'static> Following<T, C> {
     /// [`do_future`](Self::do_future) for futures that end by themselves when their run is told to stop, and hold a limit
     /// unless the job has said what that lets through.
     #[cfg(feature = "command")]
-    pub(crate) fn do_to_its_end<S, F, R, U>(mut self, limit: (u32, &str), spawn: S, job: F) -> Result<JobHandle<U>, Error>
+    pub(crate) fn do_to_its_end<S, F, R, U>(mut self, usual: Usual<U>, spawn: S, job: F) -> Result<JobHandle<U>, Error>
     where
         S: Fn(JobFuture) + Send + Sync + 'static,
         F: Fn(RunView, Arc<T>) -> R + Send + Sync + 'static,
         R: Future<Output: JobResult<Value = U>> + Send + 'static,
         U: Send + Sync + 'static,
     {
-        self.options.usual_limit(limit);
+        self.options.usual(usual);
         self.register(Place::Away, |kept| {
             let job = move |run, value| value_of::<T>(value).map(|value| job(run, value));
             Body::Away { launcher: future_body(spawn, AtStop::EndsItself, kept, job), pooled: false }

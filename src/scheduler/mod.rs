@@ -45,6 +45,8 @@ use chrono::{DateTime, TimeZone, Utc};
 pub use away::JobFuture;
 pub use follow::{Following, Upstreams};
 pub use observe::Events;
+#[cfg(feature = "command")]
+pub(crate) use options::Usual;
 pub use poll::{Overrun, Tick};
 pub use register::{InBackground, OnPoll, Registering};
 pub use run::Run;

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::policy::{Backoff, Missed, Overlap};
 use crate::schedule::{Schedule, Zone, length, to_nanos};
 use crate::seldom::{Blank, Seldom};
+use crate::target::Target;
 
 /// What is said of a job besides its schedule.
 #[derive(Default)]
@@ -41,6 +42,7 @@ pub(super) struct More {
     pub(super) at_latest: Option<Duration>,
     pub(super) window: Option<Schedule>,
     pub(super) keep: Keep,
+    pub(super) target: Option<Target>,
     pub(super) mistake: Option<Error>,
 }
 
@@ -60,6 +62,7 @@ impl Blank for More {
             at_latest: None,
             window: None,
             keep: Keep::USUAL,
+            target: None,
             mistake: None,
         };
         &BLANK
@@ -78,6 +81,15 @@ impl DerefMut for Options {
     fn deref_mut(&mut self) -> &mut More {
         &mut self.more
     }
+}
+
+/// What holds for a sort of jobs.
+#[cfg(feature = "command")]
+pub(crate) struct Usual<T: 'static> {
+    /// A limit that holds unless it was said what it lets through.
+    pub(crate) limit: (u32, &'static str),
+    /// What stands for a run that did nothing since all was there.
+    pub(crate) bare: fn() -> T,
 }
 
 /// Where a job runs.
@@ -113,12 +125,21 @@ impl Options {
         self.limits.push((name.into(), allows));
     }
 
-    /// A limit that holds unless it was said what it lets through.
+    /// Takes what holds for a sort of jobs.
     #[cfg(feature = "command")]
-    pub(super) fn usual_limit(&mut self, (most, name): (u32, &str)) {
+    pub(super) fn usual<T: Send + Sync + 'static>(&mut self, usual: Usual<T>) {
+        let Usual { limit: (most, name), bare } = usual;
         if !self.limits.iter().any(|(named, _)| &**named == name) {
             self.limit(name.to_owned(), Allows::AtOnce(most));
         }
+        if let Some(target) = self.take_target() {
+            self.target = Some(target.or_bare(bare));
+        }
+    }
+
+    /// Takes what tells whether a run need not be run.
+    pub(super) fn take_target(&mut self) -> Option<Target> {
+        self.target.is_some().then(|| self.target.take())?
     }
 
     pub(super) fn window(&mut self, from: &str, to: &str) {
@@ -302,6 +323,55 @@ macro_rules! job_options {
             /// Starts a run that has waited so long for [`when`](Self::when) whether it holds or not.
             pub fn at_latest(mut self, after: ::std::time::Duration) -> Self {
                 self.$($path).+.at_latest = Some(after);
+                self
+            }
+
+            /// Begins each attempt by looking whether what it is for is there already: a file, a row, whatever tells. If so, the job is
+            /// not called, the run ends as [`RunEnd::AlreadyDone`](crate::RunEnd::AlreadyDone), and those that follow it are set
+            /// off as after any success.
+            ///
+            /// `target` looks where the job runs: in the background for a background job, so it may ask a database; for a
+            /// command on the thread that all commands share, so there it should be quick. It is given the run, whose
+            /// [`due`](crate::RunFacts::due) dates it: also when it comes late, and along a chain, where what follows is due
+            /// when the first was. It answers with a `bool`; or with an `Option` of what the job returns, for jobs that return
+            /// anything, so that those that follow are given it; or with a `Result` of either, whose error fails the attempt.
+            ///
+            /// A run that makes up for several occurrences looks for the last of them alone; [`Missed::RunAll`](crate::Missed)
+            /// gives each its own run.
+            ///
+            /// ```
+            /// use punctual::{ManualClock, Missed, Scheduler};
+            /// use std::{fs, path::PathBuf, time::Duration};
+            ///
+            /// # let folder = std::env::temp_dir().join(format!("punctual-unless-done-{}", std::process::id()));
+            /// # fs::create_dir_all(&folder)?;
+            /// let file = |folder: &PathBuf, due: chrono::DateTime<chrono::Utc>| folder.join(format!("{}.csv", due.date_naive()));
+            /// let clock = ManualClock::new("2026-03-01T12:00:00Z".parse()?);
+            /// let scheduler: Scheduler = Scheduler::builder().clock(clock.clone()).zone(chrono::Utc).build();
+            ///
+            /// let (out, there) = (folder.clone(), folder.clone());
+            /// let daily = scheduler.every(1).day().at("06:00").missed(Missed::RunAll { most: 7 });
+            /// let fetched = daily
+            ///     .unless_done(move |run| Some(file(&there, run.due)).filter(|file| file.exists()))
+            ///     .do_with(move |run| {
+            ///         let file = file(&out, run.due());
+            ///         fs::write(&file, "4.5\n")?;
+            ///         Ok::<_, std::io::Error>(file)
+            ///     })?;
+            /// fs::write(folder.join("2026-03-03.csv"), "by hand\n")?;
+            ///
+            /// clock.advance(Duration::from_secs(3 * 86_400));
+            /// while scheduler.run_pending().ran() > 0 {}
+            /// assert_eq!((fetched.stats().runs, fetched.stats().already_done), (3, 1));
+            /// assert_eq!(fs::read_to_string(folder.join("2026-03-03.csv"))?, "by hand\n");
+            /// # fs::remove_dir_all(folder)?;
+            /// # Ok::<(), Box<dyn std::error::Error>>(())
+            /// ```
+            pub fn unless_done<R>(mut self, target: impl Fn(&$crate::RunFacts) -> R + Send + Sync + 'static) -> Self
+            where
+                R: $crate::TargetResult,
+            {
+                self.$($path).+.target = Some($crate::target::Target::new(target));
                 self
             }
 

@@ -575,6 +575,7 @@ impl<'a, C: 'static> Poll<'a, C> {
             handed: self.read,
             seen: shared.way.seen(self.now),
             serial,
+            first: None,
             way: Some(shared.way.clone()),
         };
         let now = self.now;
@@ -629,6 +630,7 @@ impl<'a, C: 'static> Poll<'a, C> {
                 return self.catch_up();
             }
             Ending::Done(value) => (RunEnd::Done, value, false, None),
+            Ending::AlreadyDone(value) => (RunEnd::AlreadyDone, value, false, None),
             Ending::Cancel(value) => (RunEnd::Done, value, true, None),
             Ending::Stopped => (RunEnd::Stopped, None, false, None),
             Ending::Failed(kind) => (kind.end(), None, false, Some(kind)),
@@ -712,6 +714,7 @@ impl<'a, C: 'static> Poll<'a, C> {
 /// How an attempt ended.
 enum Ending {
     Done(Option<Value>),
+    AlreadyDone(Option<Value>),
     Cancel(Option<Value>),
     Yield,
     Failed(FailureKind),
@@ -723,6 +726,7 @@ impl Ending {
         match called {
             Ok((Outcome::Yield, _)) => Ending::Yield,
             Ok((Outcome::Retry, _)) => Ending::Failed(FailureKind::Retry),
+            Ok((Outcome::AlreadyDone, value)) => Ending::AlreadyDone(value),
             Ok((Outcome::Cancel, value)) => Ending::Cancel(value),
             Ok((Outcome::Done, value)) => Ending::Done(value),
             Err(error) => Ending::Failed(FailureKind::Error(error)),

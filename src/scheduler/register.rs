@@ -10,6 +10,8 @@ use std::time::Duration;
 use super::away::Launcher;
 use super::away::{AtStop, JobFuture, on_executor, on_runtime};
 use super::entry::{Body, Job};
+#[cfg(feature = "command")]
+use super::options::Usual;
 use super::options::{Options, Place, job_options};
 use super::plan::Plan;
 use super::run::Called;
@@ -120,17 +122,29 @@ pub(super) fn entry<C: 'static, T: Send + Sync + 'static>(
     shared: &Arc<Shared<C>>,
     options: &mut Options,
     body: impl FnOnce(Kept<T>) -> Body<C>,
-) -> (Job<C>, JobHandle<T>) {
+) -> Result<(Job<C>, JobHandle<T>), Error> {
+    let target = options.take_target().map(|target| target.of::<T>()).transpose()?;
     let id = shared.table.lock().reserve();
     let results = Arc::new(Results::<T>::default());
     let name: Option<Arc<str>> = options.name.take().map(Into::into);
-    let mut entry = Job::new(id, name.clone(), results.clone() as Arc<dyn Epitaph>, body(Kept(results.clone())));
+    let mut body = body(Kept(results.clone()));
+    if let Some(look) = target {
+        let kept = Kept(results.clone());
+        body = body.after(Arc::new(move |run| {
+            // Only an attempt looks, not each of its turns.
+            match if run.turn == 0 { look(run) } else { Ok(None) } {
+                Ok(found) => found.map(|value| Ok((Outcome::AlreadyDone, Some(kept.value(value))))),
+                Err(error) => Some(Err(kept.error(error))),
+            }
+        }));
+    }
+    let mut entry = Job::new(id, name.clone(), results.clone() as Arc<dyn Epitaph>, body);
     if !options.tags.is_empty() {
         entry.besides.tags = std::mem::take(&mut options.tags);
     }
     entry.priority = options.priority;
     let control: Arc<dyn Control> = shared.clone();
-    (entry, JobHandle { id, name, control: Arc::downgrade(&control), results })
+    Ok((entry, JobHandle { id, name, control: Arc::downgrade(&control), results }))
 }
 
 /// A place in the table that is given back unless it is used: code of the user's own may fail or panic before.
@@ -193,7 +207,7 @@ impl<C: 'static, M> When<Registering<C, M>> {
         let known = shared.known(options.name.as_deref(), &options.keep)?;
         // Another process may have written its record since, which is not from the future for that.
         let now = if known.is_some() { shared.now() } else { now };
-        let (mut entry, handle) = entry(&shared, &mut options, body);
+        let (mut entry, handle) = entry(&shared, &mut options, body)?;
         let id = entry.id;
         let mut reserved = Reserved { shared: &shared, id: Some(id) };
         let seed = identity(handle.name(), id.order, shared.seed);
@@ -294,14 +308,14 @@ impl<C: 'static> When<Registering<C>> {
     /// [`do_future`](Self::do_future) for futures that end by themselves when their run is told to stop, and hold a limit
     /// unless the job has said what that lets through.
     #[cfg(feature = "command")]
-    pub(crate) fn do_to_its_end<S, F, R, T>(mut self, limit: (u32, &str), spawn: S, job: F) -> Result<JobHandle<T>, Error>
+    pub(crate) fn do_to_its_end<S, F, R, T>(mut self, usual: Usual<T>, spawn: S, job: F) -> Result<JobHandle<T>, Error>
     where
         S: Fn(JobFuture) + Send + Sync + 'static,
         F: Fn(RunView) -> R + Send + Sync + 'static,
         R: Future<Output: JobResult<Value = T>> + Send + 'static,
         T: Send + Sync + 'static,
     {
-        self.target.options.usual_limit(limit);
+        self.target.options.usual(usual);
         self.register(Place::Away, |kept| {
             let launcher = future_body(spawn, AtStop::EndsItself, kept, move |run, _| Some(job(run)));
             Body::Away { launcher, pooled: false }

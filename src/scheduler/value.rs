@@ -149,7 +149,8 @@ pub(super) fn read_last(bytes: &[u8]) -> Option<LastRun> {
     Some(LastRun { due, first_missed, started, took, late, folded, attempt, end })
 }
 
-const ENDS: [RunEnd; 6] = [RunEnd::Done, RunEnd::Failed, RunEnd::Panicked, RunEnd::TimedOut, RunEnd::Stopped, RunEnd::Lost];
+const ENDS: [RunEnd; 7] =
+    [RunEnd::Done, RunEnd::Failed, RunEnd::Panicked, RunEnd::TimedOut, RunEnd::Stopped, RunEnd::Lost, RunEnd::AlreadyDone];
 
 #[cfg(test)]
 mod tests {

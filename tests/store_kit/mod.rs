@@ -180,7 +180,8 @@ fn letters(rng: &mut Rng, most: usize) -> String {
 }
 
 fn over(rng: &mut Rng) -> RunState {
-    let end = [RunEnd::Done, RunEnd::Failed, RunEnd::Panicked, RunEnd::TimedOut, RunEnd::Stopped, RunEnd::Lost];
+    let end =
+        [RunEnd::Done, RunEnd::Failed, RunEnd::Panicked, RunEnd::TimedOut, RunEnd::Stopped, RunEnd::Lost, RunEnd::AlreadyDone];
     if rng.u8(0..5) == 0 {
         return RunState::CutOff { started: instant(rng), at: instant(rng) };
     }

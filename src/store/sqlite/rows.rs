@@ -403,7 +403,8 @@ impl State<'_> {
     }
 }
 
-const ENDS: [RunEnd; 6] = [RunEnd::Done, RunEnd::Failed, RunEnd::Panicked, RunEnd::TimedOut, RunEnd::Stopped, RunEnd::Lost];
+const ENDS: [RunEnd; 7] =
+    [RunEnd::Done, RunEnd::Failed, RunEnd::Panicked, RunEnd::TimedOut, RunEnd::Stopped, RunEnd::Lost, RunEnd::AlreadyDone];
 
 fn end_word(end: RunEnd) -> &'static str {
     match end {
@@ -413,6 +414,7 @@ fn end_word(end: RunEnd) -> &'static str {
         RunEnd::TimedOut => "timed out",
         RunEnd::Stopped => "stopped",
         RunEnd::Lost => "lost",
+        RunEnd::AlreadyDone => "already done",
     }
 }
 
