@@ -402,7 +402,7 @@ fn followed(chain: &Chain, runs: &[FollowedRun], named: &dyn Fn(&str) -> Option<
 /// What a job is given of a run that it follows.
 fn value(chain: &Chain, run: &RunFacts, bytes: Option<&Arc<[u8]>>) -> Option<Value> {
     let value: Value = match chain.on {
-        On::Success => return kept(bytes, chain.reader(run.id)?),
+        On::Success => return kept(run, bytes, chain.reader(run.id)?),
         On::Failure => {
             let kind = read_failure(bytes?)?;
             Arc::new(Failure { id: run.id, name: run.name.clone(), due: run.due, attempt: run.attempt, kind })
