@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{AskedBy, Attempt, Followed, Inline, Job, Live, On, State, Waiting};
+use super::entry::{AskedBy, Attempt, Followed, Inline, Job, Live, On, State, Taken, Waiting};
 use super::plan::Scale;
 use super::table::{AFTER_ALL_JOBS, Ask, Departed, Table};
 use super::value::{Value, keepable, kept, write_failure, write_last};
@@ -304,9 +304,12 @@ impl<C> Table<C> {
         }
         let mut followed = Followed { runs: vec![effect.facts.clone()], value, ended: effect.ended };
         let within = chain.within;
-        let set = chain.all.as_mut().map(|all| all.take(upstream, followed.clone(), within));
-        if let Some((set, gone)) = set {
-            self.after.followed.extend(gone);
+        let taken = chain.all.as_mut().map(|all| all.take(upstream, followed.clone(), within));
+        if let Some(Taken { set, unused, incomplete }) = taken {
+            self.after.followed.extend(unused);
+            if let Some(due) = incomplete {
+                self.dropped(id, 1, due, due, DropReason::Overlapped);
+            }
             let Some(set) = set else {
                 self.after.followed.push(followed);
                 return self.touch(id);
