@@ -26,7 +26,8 @@
 //!
 //! What is where: [`Schedule`] is the *when* alone, a plain value built in words ([`When`]), from cron text or from plain
 //! text. [`Scheduler`] runs jobs and gives a [`JobHandle`] on each. [`Run`] is what a job is told, [`Outcome`] what it may
-//! say. [`Missed`] says what becomes of missed occurrences, [`Overlap`] of those that come while a run goes on. What takes
+//! say. [`Missed`] says what becomes of missed occurrences, [`Overlap`] of those that come while a run goes on. What is there
+//! already is not made again ([`When::unless_done`]), and what is missing of the past is ([`JobHandle::backfill`]). What takes
 //! long runs in steps ([`When::do_steps`]), in the background ([`When::background`]) on a [`Pool`] or an [`Executor`] of the
 //! host's, or as a future ([`When::do_future`]); what is another program runs as a
 //! process of its own (`do_command`). [`ManualClock`] is for tests. [`Event`], [`Why`] and [`Lateness`] are for
