@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Local, Utc};
 use chrono_tz::Tz;
 use parking_lot::Mutex;
-use punctual::{CommandError, DropReason, Event, Failure, FailureKind, Finished, JobHandle, RunEnd};
+use punctual::{CommandError, Event, Failure, FailureKind, Finished, JobHandle, RunEnd};
 
 /// The zone in which times are shown; the machine's own if none is named.
 #[derive(Debug, Clone, Copy)]
@@ -78,8 +78,6 @@ impl Log {
                 let since = self.shown.time(*since);
                 self.of(name.as_deref(), &format!("makes up for {occurrences} runs missed since {since}"));
             }
-            // It is the end of the program, or of the job.
-            Event::Dropped { because: DropReason::Paused, .. } => {}
             Event::Dropped { name, occurrences, since, because, .. } => {
                 let (times, since) = (if *occurrences == 1 { "run" } else { "runs" }, self.shown.time(*since));
                 self.of(name.as_deref(), &format!("skipped {occurrences} {times}, due {since}: {because}"));
