@@ -264,6 +264,8 @@ pub enum DropReason {
 pub enum RemoveReason {
     /// By its handle, or with `clear`.
     Cancelled,
+    /// By its handle, after the last of the runs that went on: see [`JobHandle::retire`](crate::JobHandle::retire).
+    Retired,
     /// By its own [`Outcome::Cancel`](crate::Outcome::Cancel).
     ByItself,
     /// It has had its last run: no occurrence is left, or it has run as often as `times` lets it.
@@ -383,6 +385,7 @@ impl fmt::Display for RemoveReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RemoveReason::Cancelled => f.write_str("cancelled"),
+            RemoveReason::Retired => f.write_str("retired"),
             RemoveReason::ByItself => f.write_str("by itself"),
             RemoveReason::Over => f.write_str("it has had its last run"),
             RemoveReason::Deadline => f.write_str("its deadline has passed"),

@@ -21,6 +21,7 @@ use crate::target::Look;
 /// What a scheduler does for the holders of handles.
 pub(crate) trait Control: Send + Sync {
     fn cancel(&self, id: JobId) -> bool;
+    fn retire(&self, id: JobId) -> bool;
     fn set_paused(&self, id: JobId, paused: bool) -> bool;
     fn run_now(&self, id: JobId) -> bool;
     fn reschedule(&self, id: JobId, schedule: Schedule) -> Result<(), Error>;
@@ -209,6 +210,39 @@ impl<T> JobHandle<T> {
     /// Returns whether there was a further run to take away.
     pub fn cancel(&self) -> bool {
         self.control.upgrade().is_some_and(|control| control.cancel(self.id))
+    }
+
+    /// Takes the job off the schedule, and lets the runs that go on end in their own time: no further one starts, nor a further
+    /// attempt at one that fails, and with the last of them the job is gone
+    /// ([`RemoveReason::Retired`](crate::RemoveReason::Retired)). A job of which none goes on is gone at once, as with
+    /// [`cancel`](Self::cancel); what waits to start, be it for another attempt, goes at once in either case.
+    ///
+    /// A run with more to do at a later poll goes on, also if the job was paused. Jobs that follow get the result of the last run,
+    /// and then end as after any job. Until then the job is in [`Scheduler::jobs`](crate::Scheduler::jobs), its name is taken, and
+    /// `shutdown` waits for its run as for any other; `cancel` ends that at once. To everything else it is gone: `pause`, `resume`,
+    /// `run_now` and `retire` return `false`, `reschedule` and `also_after` [`Error::JobGone`]. Its record stays in the store as
+    /// after `cancel`.
+    ///
+    /// Returns whether the job was there and not retired before.
+    ///
+    /// ```
+    /// use punctual::{ManualClock, Outcome, Scheduler};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new("2026-03-01T12:00:00Z".parse()?);
+    /// let scheduler: Scheduler = Scheduler::builder().clock(clock.clone()).build();
+    /// let steps = |run: &mut punctual::Run| if run.turn() < 2 { Outcome::Yield } else { Outcome::Done };
+    /// let job = scheduler.every(1).hour().do_with(steps)?;
+    /// clock.advance(Duration::from_secs(3600));
+    /// let _ = scheduler.run_pending();
+    /// assert!(job.retire());
+    /// assert!(job.snapshot().is_some_and(|job| job.retired && job.running));
+    /// let _ = (scheduler.run_pending(), scheduler.run_pending());
+    /// assert!(scheduler.is_empty() && job.stats().runs == 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn retire(&self) -> bool {
+        self.control.upgrade().is_some_and(|control| control.retire(self.id))
     }
 
     /// Lets no further run start until [`resume`](Self::resume). Returns whether the job is there.
@@ -458,6 +492,8 @@ pub struct JobSnapshot {
     pub stats: Stats,
     /// Whether it is paused.
     pub paused: bool,
+    /// Whether it leaves once its last run has ended: see [`JobHandle::retire`].
+    pub retired: bool,
     /// Whether a run is going on, or has more to do at a later poll.
     pub running: bool,
     /// Which attempt is to come, if one has failed.
@@ -516,6 +552,7 @@ impl JobSnapshot {
             last_run: None,
             stats: Stats::default(),
             paused: false,
+            retired: false,
             running: true,
             retrying: None,
             held_back: None,
@@ -531,6 +568,7 @@ impl JobSnapshot {
     fn cells(&self) -> [String; 6] {
         let when = |at: Option<DateTime<Utc>>| at.map_or("-".to_owned(), |at| at.format("%Y-%m-%d %H:%M:%S").to_string());
         let next = match () {
+            () if self.retired => "running its last".to_owned(),
             () if self.running => "running".to_owned(),
             () if self.paused => "paused".to_owned(),
             () if self.retrying.is_some() => "retrying".to_owned(),

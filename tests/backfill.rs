@@ -296,8 +296,9 @@ fn what_is_counted_of_a_job_is_counted_of_its_schedule_alone() {
 
 #[test]
 fn it_ends_with_its_job_its_schedule_its_scheduler_or_when_it_is_told_to() {
-    let ends: [(&str, fn(&World, &JobHandle)); 4] = [
+    let ends: [(&str, fn(&World, &JobHandle)); 5] = [
         ("its job is cancelled", |_, job| assert!(job.cancel())),
+        ("its job is retired", |_, job| assert!(job.retire())),
         ("it has another schedule", |_, job| job.reschedule(Schedule::cron("30 * * * *").unwrap()).unwrap()),
         ("its scheduler is cleared", |world, _| assert_eq!(world.scheduler.clear(), 1)),
         ("", |_, _| ()),

@@ -1,5 +1,7 @@
 //! Runs away from the polling thread: they never hold it up, always come back, and are never too many.
 
+#[path = "background/retired.rs"]
+mod retired;
 mod world;
 
 use std::sync::Arc;

@@ -321,6 +321,18 @@ impl Host {
         (self.clock.wall() - start).to_std().unwrap()
     }
 
+    /// Lets the system tell what it has to tell, and takes it in: nothing of it is left to be seen here.
+    fn settles(&self) {
+        let mut quiet = 0;
+        while quiet < 100 {
+            let tick = self.scheduler.run_pending();
+            let is_quiet = tick.ran() == 0 && tick.handed() == 0 && !self.is_running();
+            quiet = if is_quiet { quiet + 1 } else { 0 };
+            self.scheduler.wait(Duration::from_millis(2));
+            self.clock.advance(Duration::from_secs(1));
+        }
+    }
+
     /// Lets an hour pass in which nothing starts.
     fn rests(&self) {
         let runs = self.job.stats().runs;
@@ -385,6 +397,85 @@ fn a_change_of_a_watched_path_starts_a_job() {
         step();
         host.until_runs(before + 1);
     }
+}
+
+/// A watch moves down as directories are made, and up as they go.
+#[test]
+fn a_path_is_seen_whose_directories_are_made_later() {
+    let folder = Folder::new("later");
+    let (top, way) = (folder.0.join("a"), folder.0.join("a/b"));
+    let watched = way.join("hosts");
+    let keys = format!("<key>WatchPaths</key><array><string>{}</string></array>", watched.display());
+    let host = Host::of(&(program("true") + &keys));
+    let steps: [(&str, &dyn Fn()); 6] = [
+        ("made all at once", &|| {
+            fs::create_dir_all(&way).unwrap();
+            fs::write(&watched, "1").unwrap();
+        }),
+        ("changed there", &|| fs::write(&watched, "2").unwrap()),
+        ("gone with all", &|| fs::remove_dir_all(&top).unwrap()),
+        ("put there with all", &|| {
+            let other = folder.0.join("other");
+            fs::create_dir_all(other.join("b")).unwrap();
+            fs::write(other.join("b/hosts"), "3").unwrap();
+            fs::rename(&other, &top).unwrap();
+        }),
+        ("its directory taken away", &|| fs::rename(&way, top.join("c")).unwrap()),
+        ("and another one there", &|| {
+            fs::create_dir(&way).unwrap();
+            fs::write(&watched, "4").unwrap();
+        }),
+    ];
+    for (step, does) in steps {
+        host.settles();
+        let before = host.job.stats().runs;
+        println!("{step}");
+        does();
+        host.until_runs(before + 1);
+    }
+    // Step by step: a directory alone is nothing to run for, what is made in it later is.
+    host.settles();
+    fs::remove_dir_all(&top).unwrap();
+    host.until_runs(host.job.stats().runs + 1);
+    host.settles();
+    let before = host.job.stats().runs;
+    fs::create_dir(&top).unwrap();
+    host.settles();
+    fs::create_dir(&way).unwrap();
+    host.settles();
+    assert_eq!(host.job.stats().runs, before);
+    fs::write(&watched, "5").unwrap();
+    host.until_runs(before + 1);
+}
+
+#[test]
+fn a_queue_and_a_switch_are_seen_whose_directories_are_made_later() {
+    let folder = Folder::new("later-queue");
+    let queue = folder.0.join("spool/queue");
+    let keys = format!("<key>QueueDirectories</key><array><string>{}</string></array>", queue.display());
+    let line = format!("rm {}/*", queue.display());
+    let host = Host::of(&(program(&line) + &keys));
+    host.settles();
+    for runs in [1, 2] {
+        fs::create_dir_all(&queue).unwrap();
+        fs::write(queue.join("one"), "").unwrap();
+        host.until_runs(runs);
+        assert_eq!(fs::read_dir(&queue).unwrap().count(), 0);
+        host.settles();
+        fs::remove_dir_all(folder.0.join("spool")).unwrap();
+        host.settles();
+        assert_eq!(host.job.stats().runs, runs);
+    }
+
+    let switch = folder.0.join("run/on");
+    let state = format!("<dict><key>PathState</key><dict><key>{}</key><true/></dict></dict>", switch.display());
+    let host = Host::of(&format!("{}<key>KeepAlive</key>{state}", program("true")));
+    host.settles();
+    fs::create_dir(folder.0.join("run")).unwrap();
+    host.settles();
+    assert_eq!(host.job.stats().runs, 0);
+    fs::write(&switch, "").unwrap();
+    host.until_runs(2);
 }
 
 #[test]

@@ -48,7 +48,8 @@ pub struct Args {
     /// Remember in this SQLite file what ran, so that what was missed while the power was off is made up for: one run for each
     /// job, however much it missed, as soon as this program starts. Cron itself forgets it, and so do lines of a crontab without
     /// this. Think of jobs that should not run at noon instead of at night. `@reboot` runs at each start all the same. Timers
-    /// keep their own rule (`Persistent=`). A file is for one such program at a time
+    /// keep their own rule (`Persistent=`). Several such programs on one machine may have the same file: what they are given
+    /// under the same path is run by one of them each time, and what one leaves that dies is taken over after 30 seconds
     #[arg(long, value_name = "FILE", conflicts_with = "look")]
     pub store: Option<PathBuf>,
 

@@ -1,11 +1,11 @@
 //! The jobs that are registered, and what becomes of them when the files have changed.
 //!
-//! Cancelling a job stops its command. So one whose line is gone is paused, and cancelled once nothing of it runs; a job that
-//! has taken its name meanwhile comes after that.
+//! A job whose line is gone is retired: what runs of it ends in its own time. A job that has taken its name meanwhile comes after
+//! that.
 
 use std::sync::Arc;
 
-use punctual::{Error, Finished, JobHandle, Schedule, Scheduler};
+use punctual::{Finished, JobHandle, Schedule, Scheduler};
 
 use crate::files::Found;
 use crate::log::Log;
@@ -15,6 +15,7 @@ pub struct Jobs {
     log: Arc<Log>,
     /// What the files say; without a handle what is disabled, or comes at the next start.
     current: Vec<(Found, Option<JobHandle<Finished>>)>,
+    /// Whose last run goes on.
     retired: Vec<(Found, JobHandle<Finished>)>,
     has_started: bool,
 }
@@ -40,7 +41,7 @@ impl Jobs {
         let gone = before.len();
         for (found, handle) in before {
             if let Some(handle) = handle {
-                handle.pause();
+                handle.retire();
                 self.retired.push((found, handle));
             }
         }
@@ -49,17 +50,9 @@ impl Jobs {
         (new, gone)
     }
 
-    /// Cancels what has ended of what is gone, and registers what can be.
+    /// Registers what can be.
     pub fn settle(&mut self) {
-        self.retired.retain(|(_, handle)| {
-            let runs = handle.snapshot().is_some_and(|job| job.running);
-            if !runs {
-                // A store would remember the pause.
-                handle.resume();
-                handle.cancel();
-            }
-            runs
-        });
+        self.retired.retain(|(_, handle)| handle.snapshot().is_some());
         for (found, handle) in &mut self.current {
             let name = &found.job.name;
             let comes_later = found.job.disabled || self.has_started && found.job.schedule == Schedule::reboot();
@@ -67,7 +60,7 @@ impl Jobs {
                 continue;
             }
             self.log.know(name, &found.label);
-            match register(found, &self.scheduler) {
+            match found.job.register(&self.scheduler) {
                 Ok(registered) => {
                     self.log.follow(name, &registered);
                     *handle = Some(registered);
@@ -90,13 +83,4 @@ impl Jobs {
         let mut labels = all.filter(|found| Some(found.job.name.as_str()) == name).map(|found| found.label.clone());
         labels.next().unwrap_or_else(|| "a job".to_owned())
     }
-}
-
-fn register(found: &Found, scheduler: &Scheduler) -> Result<JobHandle<Finished>, Error> {
-    let handle = found.job.register(scheduler)?;
-    // It was taken out while it ran, and the program was killed before that run had ended.
-    if handle.snapshot().is_some_and(|job| job.paused) {
-        handle.resume();
-    }
-    Ok(handle)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Local, Utc};
 use chrono_tz::Tz;
 use parking_lot::Mutex;
-use punctual::{CommandError, DropReason, Event, Failure, FailureKind, Finished, JobHandle, RunEnd};
+use punctual::{Blocked, CommandError, Event, Failure, FailureKind, Finished, JobHandle, RunEnd};
 
 /// The zone in which times are shown; the machine's own if none is named.
 #[derive(Debug, Clone, Copy)]
@@ -78,16 +78,20 @@ impl Log {
                 let since = self.shown.time(*since);
                 self.of(name.as_deref(), &format!("makes up for {occurrences} runs missed since {since}"));
             }
-            // It is the end of the program, or of the job.
-            Event::Dropped { because: DropReason::Paused, .. } => {}
             Event::Dropped { name, occurrences, since, because, .. } => {
                 let (times, since) = (if *occurrences == 1 { "run" } else { "runs" }, self.shown.time(*since));
                 self.of(name.as_deref(), &format!("skipped {occurrences} {times}, due {since}: {because}"));
             }
+            // It runs there.
+            Event::Blocked { by: Blocked::Elsewhere, .. } if !self.verbose => {}
             Event::Blocked { name, by, .. } => self.of(name.as_deref(), &format!("held back: {by}")),
             Event::CutOff { name, due, started, .. } => {
                 let (due, started) = (self.shown.time(*due), self.shown.time(*started));
                 self.of(name.as_deref(), &format!("the run due {due}, started {started}, was cut off, and is not run again"));
+            }
+            Event::ClaimLost { name, due, .. } => {
+                let due = self.shown.time(*due);
+                self.of(name.as_deref(), &format!("another runner took it over during the run due {due}"));
             }
             Event::Clock(_) | Event::HostLate { .. } | Event::StoreFailed { .. } | Event::StoreRecovered => self.say(event),
             _ => {}

@@ -37,6 +37,9 @@ const LOOK: u32 = 2;
 /// How long commands have that were told to stop: more than the grace of a crontab's.
 const TO_STOP: Duration = Duration::from_secs(5);
 
+/// How long what a runner holds stays its own if it says nothing more, before another one on the same store takes it over.
+const LEASE: Duration = Duration::from_secs(30);
+
 const REFUSED: u8 = 3;
 const STOPPED: u8 = 4;
 
@@ -102,7 +105,7 @@ fn run(args: Args) -> Result<ExitCode, AnyError> {
     let mut builder = Scheduler::builder().zone(preview::zone(args.zone));
     if let Some(file) = &args.store {
         let wrong = |error| format!("the store {} cannot be opened: {error}; check --store", file.display());
-        builder = builder.store(SqliteStore::open(file).map_err(wrong)?);
+        builder = builder.store(SqliteStore::open(file).map_err(wrong)?).lease(LEASE);
     }
     let scheduler: Scheduler = builder.build();
     let log = Arc::new(Log::new(Shown(args.zone), args.verbose));

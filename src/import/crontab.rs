@@ -243,10 +243,7 @@ impl Reading<'_> {
         }
         let column = |before: &[u8]| String::from_utf8_lossy(before).chars().count() + 1;
         let read = match std::str::from_utf8(line) {
-            Err(error) => {
-                let reason = "the line is not UTF-8 from here on; write the file anew in that encoding";
-                Err((error.valid_up_to(), reason.to_owned()))
-            }
+            Err(error) => Err((error.valid_up_to(), self.no_text(line, error.valid_up_to(), number))),
             Ok(text) => match (text.find('\0'), setting(text)) {
                 (Some(at), _) => Err((at, "the line holds a NUL, which no command can; take it out".to_owned())),
                 (None, Some((name, value))) => self.set(name, value, start),
@@ -257,6 +254,22 @@ impl Reading<'_> {
             self.note(Some(column(line.get(..at).unwrap_or_default())), NoteKind::Refused, reason);
         }
         true
+    }
+
+    /// What is said of a line that is not UTF-8 from a byte on.
+    fn no_text(&mut self, line: &[u8], at: usize, number: usize) -> String {
+        let byte = line.get(at).copied().unwrap_or_default();
+        let reason = format!("the line is not UTF-8 from here on, byte 0x{byte:02X}; write the file anew in that encoding");
+        let text = String::from_utf8_lossy(line);
+        match setting(&text) {
+            // The lines below would run by the wrong clock.
+            Some(("CRON_TZ", _)) => {
+                self.zone = Zoned::Unknown(number);
+                format!("{reason}; the lines below that need a zone, up to another CRON_TZ, are refused")
+            }
+            Some((name, _)) => format!("{reason}; the lines below go without this `{}`", brief(name)),
+            None => reason,
+        }
     }
 
     fn set(&mut self, name: &str, value: &str, start: usize) -> Result<(), Refusal> {

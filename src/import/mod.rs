@@ -97,7 +97,7 @@ pub struct KeepUp {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartsOn {
-    /// A file or a directory is made, changed or removed.
+    /// A file or a directory is made, changed or removed, be it with the directories above it.
     Change(PathBuf),
     /// There is something in a directory: it is started again until nothing is.
     Content(PathBuf),

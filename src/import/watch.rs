@@ -1,13 +1,21 @@
 //! What starts a job besides its schedule: the end of its last run, and what happens to files.
 //!
 //! Nothing is looked at again and again: a second job follows each run, and the system tells of files (the crate `notify`).
-//! A path that is not there is watched for in the nearest directory above it that is; of directories that are made in between
-//! later, what happens in them is not seen.
+//! A path that is not there is watched for in the nearest directory above it that is. When one on the way to it is made or goes,
+//! the watch moves after it, and then what is there is compared with what was: things may have been made in a directory before it
+//! was watched. That is done by a job, at the next poll: the thread that tells of files is the one that sets up watches, so it
+//! cannot wait for them.
+//!
+//! What is not seen: that a directory above the one that is watched is renamed. Watching all up to the root would tell of that;
+//! on macOS it would tell of all that happens on the machine besides.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
+use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use parking_lot::Mutex;
 
@@ -65,6 +73,16 @@ impl Causes {
     fn looked_at(&self) -> impl Iterator<Item = &PathBuf> {
         let states = self.keep_up.iter().flat_map(|keep_up| &keep_up.paths).map(|(path, _)| path);
         self.contents.iter().chain(states)
+    }
+
+    /// Which of those are there that matter when they change.
+    fn there(&self) -> Vec<bool> {
+        self.changes.iter().map(|path| path.exists()).collect()
+    }
+
+    /// Whether a path is one of them, or on the way to one.
+    fn is_on_the_way(&self, path: &Path) -> bool {
+        self.paths().any(|watched| watched.starts_with(path))
     }
 
     fn paths(&self) -> impl Iterator<Item = &PathBuf> {
@@ -170,26 +188,154 @@ pub(super) fn register<C: 'static>(
     Ok(handle)
 }
 
+/// A watch on the paths of a job, which lasts as long as this.
+struct Watch<C: 'static> {
+    causes: Arc<Causes>,
+    starter: Arc<Starter<C>>,
+    /// Who watches, and which directories. Not to be locked by the thread that tells of files.
+    watching: Mutex<(Option<RecommendedWatcher>, BTreeSet<PathBuf>)>,
+    seen: Mutex<Seen>,
+    /// Whether it is about to be moved.
+    moves: AtomicBool,
+}
+
+/// What is known of the paths.
+#[derive(Default)]
+struct Seen {
+    /// Those of [`Causes::there`], when that was last looked at.
+    there: Vec<bool>,
+    /// What was removed or renamed since the watch was last set: the system may have dropped it then.
+    gone: BTreeSet<PathBuf>,
+}
+
 /// Tells the job of what happens to the paths.
-fn watch<C: 'static>(causes: &Arc<Causes>, starter: &Arc<Starter<C>>) -> Result<Option<Mutex<RecommendedWatcher>>, Error> {
+fn watch<C: 'static>(causes: &Arc<Causes>, starter: &Arc<Starter<C>>) -> Result<Option<Arc<Watch<C>>>, Error> {
     if causes.paths().next().is_none() {
         return Ok(None);
     }
-    let refused = |path: &Path, error: notify::Error| Error::Watch { path: path.display().to_string(), error: error.to_string() };
-    let (causes_told, starter) = (causes.clone(), starter.clone());
+    let watch = Arc::new(Watch {
+        causes: causes.clone(),
+        starter: starter.clone(),
+        watching: Mutex::default(),
+        seen: Mutex::default(),
+        moves: AtomicBool::new(false),
+    });
+    let told: Weak<Watch<C>> = Arc::downgrade(&watch);
     let tell = move |event: notify::Result<notify::Event>| {
-        let Ok(event) = event else { return };
-        let is_read = matches!(event.kind, EventKind::Access(_));
-        if !is_read && event.paths.iter().any(|path| causes_told.start_on(path, starter.last_failed())) {
-            starter.start(Duration::ZERO);
+        if let Some((watch, event)) = told.upgrade().zip(event.ok()) {
+            watch.tell(&event);
         }
     };
-    let mut watcher = notify::recommended_watcher(tell).map_err(|error| refused(Path::new(""), error))?;
-    for path in causes.paths() {
-        let found = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
-        // A file is watched by its directory: an editor puts a new one in its place.
-        let place = if found.is_dir() { found } else { found.parent().unwrap_or(found) };
-        watcher.watch(place, RecursiveMode::NonRecursive).map_err(|error| refused(path, error))?;
+    let watcher = notify::recommended_watcher(tell).map_err(|error| refused(Path::new(""), &error))?;
+    watch.watching.lock().0 = Some(watcher);
+    watch.set()?;
+    watch.seen.lock().there = causes.there();
+    Ok(Some(watch))
+}
+
+fn refused(path: &Path, error: &notify::Error) -> Error {
+    Error::Watch { path: path.display().to_string(), error: error.to_string() }
+}
+
+/// The directory in which a path is watched for.
+fn place_of(path: &Path) -> &Path {
+    let found = path.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+    // A file is watched by its directory: an editor puts a new one in its place.
+    if found.is_dir() { found } else { found.parent().unwrap_or(found) }
+}
+
+impl<C: 'static> Watch<C> {
+    /// Something has happened to files.
+    fn tell(self: &Arc<Self>, event: &notify::Event) {
+        if matches!(event.kind, EventKind::Access(_)) {
+            return;
+        }
+        let failed = self.starter.last_failed();
+        let starts = event.paths.iter().any(|path| self.causes.start_on(path, failed));
+        let makes = matches!(event.kind, EventKind::Create(_) | EventKind::Any | EventKind::Other);
+        let goes = matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_)));
+        let on_the_way = event.paths.iter().filter(|path| (makes || goes) && self.causes.is_on_the_way(path));
+        let on_the_way: Vec<&PathBuf> = on_the_way.collect();
+        {
+            let mut seen = self.seen.lock();
+            if starts {
+                seen.there = self.causes.there();
+            }
+            seen.gone.extend(on_the_way.iter().filter(|_| goes).map(|path| path.to_path_buf()));
+        }
+        if starts {
+            self.starter.start(Duration::ZERO);
+        }
+        if !on_the_way.is_empty() || event.need_rescan() {
+            self.move_soon();
+        }
     }
-    Ok(Some(Mutex::new(watcher)))
+
+    fn move_soon(self: &Arc<Self>) {
+        let Some(scheduler) = self.starter.scheduler.upgrade() else { return };
+        if self.moves.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let watch = Arc::downgrade(self);
+        let registered = scheduler.once_after(Duration::ZERO).tag(&self.starter.tag).do_(move || {
+            if let Some(watch) = watch.upgrade() {
+                watch.moves.store(false, Ordering::Release);
+                watch.follow();
+            }
+        });
+        if registered.is_err() {
+            // It is shut down.
+            self.moves.store(false, Ordering::Release);
+        }
+    }
+
+    /// Moves the watch to where the paths are now, and starts the job for what happened where it was not watched.
+    fn follow(&self) {
+        // What cannot be watched now is tried again when something more happens on the way to it.
+        let has_moved = self.set().unwrap_or(true);
+        let there = self.causes.there();
+        let changed = { std::mem::replace(&mut self.seen.lock().there, there.clone()) != there };
+        let holds = || has_moved && self.causes.looked_at().next().is_some() && self.causes.hold(self.starter.last_failed());
+        if changed || holds() {
+            self.starter.start(Duration::ZERO);
+        }
+    }
+
+    /// Watches the directories in which the paths are watched for; whether those are others than before.
+    fn set(&self) -> Result<bool, Error> {
+        let mut watching = self.watching.lock();
+        let (Some(watcher), placed) = &mut *watching else { return Ok(false) };
+        let gone = std::mem::take(&mut self.seen.lock().gone);
+        // Under the same name there may be another directory now.
+        let mut has_moved = false;
+        for place in gone.iter().filter(|place| placed.remove(*place)) {
+            let _ = watcher.unwatch(place);
+            has_moved = true;
+        }
+        let mut needed = BTreeSet::new();
+        for path in self.causes.paths() {
+            // What is made before a directory is watched is not told.
+            for _ in path.ancestors() {
+                let place = place_of(path);
+                if !placed.contains(place) {
+                    match watcher.watch(place, RecursiveMode::NonRecursive) {
+                        Ok(()) => drop(placed.insert(place.to_owned())),
+                        // It went before it could be watched.
+                        Err(_) if !place.exists() => continue,
+                        Err(error) => return Err(refused(path, &error)),
+                    }
+                    has_moved = true;
+                }
+                if place == place_of(path) {
+                    needed.insert(place.to_owned());
+                    break;
+                }
+            }
+        }
+        for place in placed.iter().filter(|place| !needed.contains(*place)) {
+            let _ = watcher.unwatch(place);
+        }
+        *placed = needed;
+        Ok(has_moved)
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Shared;
-use super::entry::{AskedBy, Job, Waiting};
+use super::entry::{AskedBy, Job, Rest, Waiting};
 use super::plan::{Plan, Scale};
 use super::table::Table;
 use crate::backfill::{Told, Wanted};
@@ -87,7 +87,7 @@ impl<C> Shared<C> {
             told: told.clone(),
         };
         self.with(|table| {
-            let job = table.get_mut(id).ok_or(Error::JobGone)?;
+            let job = table.get_mut(id).filter(|job| !job.is_retired()).ok_or(Error::JobGone)?;
             let plan = job.plan.as_ref().ok_or(Error::NoOccurrences)?;
             if plan.scale == Scale::Elapsed {
                 return Err(Error::NoPast { schedule: plan.schedule.to_string() });
@@ -137,7 +137,7 @@ impl<C> Table<C> {
         let mut under_way = filling.under_way.clone();
         under_way.retain(|due| self.is_under_way(id, *due));
         let job = self.get_mut(id)?;
-        let (plan, stops) = (job.plan.clone()?, rests || job.paused);
+        let (plan, stops) = (job.plan.clone()?, rests || job.rest != Rest::No);
         let filling = job.besides.filling.as_mut()?;
         filling.under_way = under_way;
         let Filling { at, from, to, newest_first, most, under_way, told } = &**filling;

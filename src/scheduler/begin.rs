@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{AskedBy, Attempt, BlockedBy, Body, Followed, Live, State, Waiting};
+use super::entry::{AskedBy, Attempt, BlockedBy, Body, Followed, Job, Live, State, Waiting};
 use super::keep::Gathering;
 use super::limits::ROOM;
 use super::plan::{Plan, Scale};
@@ -284,6 +284,10 @@ impl<C> Table<C> {
             return self.requeue(id);
         }
         let due = self.set_back(id, live.attempt, origin, before, now);
+        if self.get(id).is_some_and(Job::is_retired) {
+            // It was retired as the run was handed over.
+            return self.retires(id);
+        }
         let Some(priority) = self.get(id).map(|job| job.priority) else { return };
         let rank = Rank { due, priority, order: id.order };
         self.block(id, BlockedBy::Limit(ROOM, rank), None, None, now);
@@ -339,7 +343,7 @@ impl<C> Table<C> {
                 self.after.attempts.push(attempt);
             }
             Origin::Waiting(waiting) => {
-                if job.paused && waiting.by != AskedBy::Backfill {
+                if job.is_retired() || job.is_paused() && waiting.by != AskedBy::Backfill {
                     self.after.followed.extend(waiting.after);
                 } else {
                     job.besides.waiting.push_front(waiting);

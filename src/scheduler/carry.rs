@@ -172,7 +172,7 @@ impl<C> Job<C> {
         let Some(kept) = self.kept.as_deref() else { return };
         // What was asked of this process and is not written yet stays.
         if record.paused != kept.was_paused() {
-            self.paused = record.paused;
+            self.set_paused(record.paused);
         }
         if let Some(kept) = self.kept_mut() {
             kept.is_now(record);
@@ -188,7 +188,7 @@ impl<C> Job<C> {
         now: Now,
     ) -> Vec<Event> {
         self.carry_on_figures(record, now);
-        self.paused = record.paused;
+        self.set_paused(record.paused);
         match elsewhere {
             Some(until) => {
                 self.stand_by(until);
@@ -297,7 +297,7 @@ impl<C> Job<C> {
             kept.crashes = kept.crashes.saturating_add(1);
             let crashes = kept.crashes;
             if kept.hold_after.is_some_and(|most| crashes >= most) {
-                self.paused = true;
+                self.set_paused(true);
                 told.push(Event::HeldAfterCrashes { id, name, crashes });
             }
         }

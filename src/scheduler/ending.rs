@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{AskedBy, Attempt, Followed, Inline, Job, Live, On, State, Taken, Waiting};
+use super::entry::{AskedBy, Attempt, Followed, Inline, Job, Live, On, Rest, State, Taken, Waiting};
 use super::plan::Scale;
 use super::table::{AFTER_ALL_JOBS, Ask, Departed, Table};
 use super::value::{Value, keepable, kept, write_failure, write_last};
@@ -63,7 +63,7 @@ impl<C> Table<C> {
         ended: i64,
     ) -> Option<(Box<Attempt>, Failure)> {
         // What is kept is tried again by the next process.
-        if self.get(id).is_none_or(|job| self.closed && job.kept.is_none()) {
+        if self.get(id).is_none_or(|job| job.is_retired() || self.closed && job.kept.is_none()) {
             return Some((attempt, failure));
         }
         let facts = &attempt.view.facts;
@@ -83,7 +83,8 @@ impl<C> Table<C> {
         let (closed, ready) = (self.closed, self.here());
         let facts = &attempt.view.facts;
         let id = facts.id;
-        let Some(job) = self.get_mut(id).filter(|job| closed && facts.turn == 0 && job.kept.is_some()) else {
+        let Some(job) = self.get_mut(id).filter(|job| closed && facts.turn == 0 && job.kept.is_some() && !job.is_retired())
+        else {
             return Some(attempt);
         };
         let due = Due { due: to_nanos(&facts.due), first: to_nanos(&facts.first_missed), folded: facts.folded };
@@ -246,7 +247,7 @@ impl<C> Table<C> {
             }
         }
         let Some(job) = self.get_mut(id) else { return };
-        let pauses = pauses && !job.paused;
+        let pauses = pauses && job.rest == Rest::No;
         let name = attempt.view.facts.name.clone();
         // What its job holds too may go here.
         if attempt.after.is_some() {
@@ -286,7 +287,7 @@ impl<C> Table<C> {
         let now = self.watch.last();
         let is_kept = self.is_kept(id);
         // What a paused job would have followed, it misses.
-        let Some(job) = self.get_mut(id).filter(|job| !job.paused) else { return };
+        let Some(job) = self.get_mut(id).filter(|job| job.rest == Rest::No) else { return };
         let linked = job.plan.is_some();
         let Some(chain) = job.chain_mut().filter(|chain| chain.on.matches(effect.end)) else { return };
         let mut value = if linked { None } else { effect.value_for(chain.on, is_kept) };
@@ -349,15 +350,15 @@ impl<C> Table<C> {
     pub(super) fn pause(&mut self, id: JobId) -> bool {
         let now = self.watch.last();
         let Some(job) = self.get(id) else { return false };
-        if job.paused {
-            return true;
+        if job.rest != Rest::No {
+            return job.is_paused();
         }
         if job.is_starting() {
             self.not_started(id, None, now);
         }
         let now = now.elapsed;
         let Some(job) = self.get_mut(id) else { return false };
-        job.paused = true;
+        job.rest = Rest::Paused;
         job.let_go_of_block();
         let limits = job.rules.clone();
         // A run at the first poll is its schedule, not besides it.

@@ -27,6 +27,17 @@ use crate::run::{LateBy, RunFacts, RunView, Signals};
 use crate::schedule::{Schedule, Zone, from_nanos, length, to_nanos};
 use crate::seldom::{Blank, Seldom};
 
+/// Whether runs of a job may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    No,
+    Paused,
+    /// It leaves once its last run has ended. Its record says what it was before.
+    Retired {
+        was_paused: bool,
+    },
+}
+
 /// What a job on the polling thread does, given the value of the run that it follows.
 pub(super) type Inline<C> = Box<dyn FnMut(&mut Run<'_, C>, Option<Value>) -> Called + Send>;
 
@@ -131,7 +142,7 @@ pub(super) struct Job<C> {
     pub(super) body: Option<Body<C>>,
     /// Whether it is being called on the polling thread.
     pub(super) running: bool,
-    pub(super) paused: bool,
+    pub(super) rest: Rest,
     /// Not to be looked at before the next poll.
     pub(super) held: bool,
     /// What held back the run that is about to start.
@@ -371,7 +382,7 @@ impl<C> Job<C> {
             missed_until: i64::MIN,
             body: Some(body),
             running: false,
-            paused: false,
+            rest: Rest::No,
             held: false,
             held_by: None,
             failures: 0,
@@ -530,7 +541,7 @@ impl<C> Job<C> {
     }
 
     fn may_start(&self) -> bool {
-        !self.paused && self.runs_left != Some(0) && !self.is_starting()
+        self.rest == Rest::No && self.runs_left != Some(0) && !self.is_starting()
     }
 
     /// The first of those that wait, if it can start as far as the job's other runs go, or its policy decides on it at once.
@@ -552,14 +563,14 @@ impl<C> Job<C> {
         let mut offer = |at: i64, order: u64| first = Some(first.map_or((at, order), |first| first.min((at, order))));
         for live in &self.live {
             match live.state {
-                State::Yielded { again, order } if !self.paused => offer(again, order),
-                State::Again { again, .. } if !self.paused && self.block.is_none() => offer(again, self.id.order),
+                State::Yielded { again, order } if !self.is_paused() => offer(again, order),
+                State::Again { again, .. } if self.rest == Rest::No && self.block.is_none() => offer(again, self.id.order),
                 _ => {}
             }
         }
         match &self.block {
             Some(block) => {
-                if let Some(at) = block.elapsed.filter(|_| !self.paused) {
+                if let Some(at) = block.elapsed.filter(|_| !self.is_paused()) {
                     offer(at, self.id.order);
                 }
             }
@@ -596,7 +607,8 @@ impl<C> Job<C> {
     pub(super) fn has_more(&self) -> bool {
         let follows = self.chain.as_ref().is_some_and(|chain| chain.goes_on());
         let comes = self.next.is_some() || !self.waiting.is_empty() || follows;
-        !self.running || !self.live.is_empty() || comes && self.runs_left != Some(0)
+        let goes_on = !self.running || !self.live.is_empty() || comes && self.runs_left != Some(0);
+        goes_on && !self.is_retired()
     }
 
     /// Whether no further run can come.
@@ -605,9 +617,24 @@ impl<C> Job<C> {
         if self.busy() > 0 || has_done || self.filling.is_some() {
             return false;
         }
-        let used_up = self.runs_left == Some(0);
+        let used_up = self.runs_left == Some(0) || self.is_retired();
         let follows = self.chain.as_ref().is_some_and(|chain| chain.goes_on());
         used_up || self.next.is_none() && self.waiting.is_empty() && !follows
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.rest == Rest::Paused
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        matches!(self.rest, Rest::Retired { .. })
+    }
+
+    /// Pauses it, or lets it go on. A job that is to leave does neither.
+    pub(super) fn set_paused(&mut self, paused: bool) {
+        if !self.is_retired() {
+            self.rest = if paused { Rest::Paused } else { Rest::No };
+        }
     }
 
     /// Whether a run goes on, or has more to do at a later poll.
@@ -637,7 +664,8 @@ impl<C> Job<C> {
             next_run: self.next_run(now).map(from_nanos),
             last_run: self.history.last(),
             stats: self.history.stats(),
-            paused: self.paused,
+            paused: self.is_paused(),
+            retired: self.is_retired(),
             running: self.is_running(),
             retrying,
             held_back: self.block.as_ref().map(|block| block.by.told(limit_name)),

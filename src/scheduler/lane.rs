@@ -15,7 +15,7 @@ use chrono::DateTime;
 
 use super::begin::lateness;
 use super::ending::End;
-use super::entry::{Attempt, Body, Inline, Job};
+use super::entry::{Attempt, Body, Inline, Job, Rest};
 use super::step::{Call, Moment};
 use super::table::Table;
 use super::value::Value;
@@ -153,11 +153,11 @@ impl<C> Job<C> {
     }
 
     fn may_be_called(&self) -> bool {
-        !self.paused && !self.held && self.held_by.is_none()
+        self.rest == Rest::No && !self.held && self.held_by.is_none()
     }
 
     /// Whether its next occurrence is known, whatever became of its last run.
     fn goes_on_by_itself(&self) -> bool {
-        self.next.is_some() && self.plan.as_ref().is_some_and(|plan| plan.leaves_runs_alone())
+        self.next.is_some() && !self.is_retired() && self.plan.as_ref().is_some_and(|plan| plan.leaves_runs_alone())
     }
 }

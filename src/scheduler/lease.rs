@@ -183,10 +183,14 @@ impl<C> Table<C> {
         told.into_iter().for_each(|event| self.tell(|_| event));
         self.has_done(id);
         match elsewhere {
+            Some(_) if self.get(id).is_some_and(Job::is_retired) => self.retires(id),
             Some(until) => self.stand_by(id, until),
             None => {
                 self.release_from_block(id);
                 self.requeue(id);
+                if self.get(id).is_some_and(Job::is_retired) {
+                    return self.retires(id);
+                }
                 self.remove_if_over(id);
             }
         }

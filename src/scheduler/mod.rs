@@ -71,7 +71,7 @@ use crate::sync::atomic::AtomicBool;
 use crate::sync::{Condvar, Mutex, OnceLock, RwLock};
 use awaited::{Awaited, ClockTest};
 use away::{Returns, WayBack};
-use entry::{AskedBy, Job};
+use entry::{AskedBy, Job, Rest};
 use glance::Glance;
 use keep::Keeping;
 use limits::Allows;
@@ -732,6 +732,15 @@ impl<C: 'static> Control for Shared<C> {
         })
     }
 
+    fn retire(&self, id: JobId) -> bool {
+        // As for `cancel`.
+        let alone = self.with(|table| table.get(id).is_none_or(Job::is_alone).then(|| table.retire(id)));
+        alone.unwrap_or_else(|| {
+            self.now();
+            self.with(|table| table.retire(id))
+        })
+    }
+
     fn set_paused(&self, id: JobId, paused: bool) -> bool {
         if paused {
             let alone = self.with(|table| table.get(id).is_none_or(Job::is_alone).then(|| table.pause(id)));
@@ -744,9 +753,10 @@ impl<C: 'static> Control for Shared<C> {
         // A job that was not paused goes on as it does.
         let resumed = self.with(|table| {
             let Some(job) = table.get_mut(id) else { return Err(false) };
-            if !std::mem::replace(&mut job.paused, false) {
-                return Err(true);
+            if !job.is_paused() {
+                return Err(!job.is_retired());
             }
+            job.set_paused(false);
             job.failures = 0;
             if let Some(kept) = job.kept_mut() {
                 kept.crashes = 0;
@@ -785,7 +795,7 @@ impl<C: 'static> Control for Shared<C> {
         let now = self.now();
         self.with(|table| {
             let closed = table.closed;
-            let Some(job) = table.get_mut(id).filter(|job| !job.paused) else { return false };
+            let Some(job) = table.get_mut(id).filter(|job| job.rest == Rest::No) else { return false };
             let nothing_to_follow = job.plan.is_none() && job.waiting.is_empty();
             if nothing_to_follow || job.runs_left == Some(0) || closed {
                 return false;
@@ -801,12 +811,13 @@ impl<C: 'static> Control for Shared<C> {
         let now = self.now();
         let (missed, grace, seed) = {
             let table = self.table.lock();
-            let plan = table.get(id).ok_or(Error::JobGone)?.plan.as_ref().ok_or(Error::NoSchedule)?;
+            let plan = table.staying(id).ok_or(Error::JobGone)?.plan.as_ref().ok_or(Error::NoSchedule)?;
             (plan.missed, plan.grace, plan.seed)
         };
         let mut plan = Some(Plan::new(schedule, self.zone.clone(), seed, missed, grace, now));
         let next = plan.as_ref().map_or(Ok(None), |plan| register::first(plan, now))?;
         let result = self.with(|table| {
+            table.staying(id).ok_or(Error::JobGone)?;
             table.release_from_block(id);
             table.clear_waiting(id, DropReason::Rescheduled, |waiting| waiting.by == AskedBy::Nobody && waiting.after.is_none());
             // Its dates were those of the old one.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::entry::{AskedBy, Attempt, Besides, Followed, Job, Live, State, Waiting};
+use super::entry::{AskedBy, Attempt, Besides, Followed, Job, Live, Rest, State, Waiting};
 use super::plan::Plan;
 use super::value::bytes_of;
 use crate::caught::caught;
@@ -250,7 +250,7 @@ impl<C> Job<C> {
             last_end: kept.last_end.map(from_nanos),
             failures: self.failures,
             crashes: kept.crashes,
-            paused: self.paused,
+            paused: matches!(self.rest, Rest::Paused | Rest::Retired { was_paused: true }),
             runs_left: self.runs_left,
             last_run: kept.last_run,
             open,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::away::Launcher;
 use super::begin::{Before, Beginning, Origin, lateness};
-use super::entry::{AskedBy, Attempt, Condition, Inline, Job, Live, State, Waiting};
+use super::entry::{AskedBy, Attempt, Condition, Inline, Job, Live, Rest, State, Waiting};
 use super::gate::{Entrance, Gate};
 use super::lease::READ_AGAIN;
 use super::limits::ROOM;
@@ -197,10 +197,10 @@ impl<C> Table<C> {
             return self.waiting(id, moment);
         }
         let turn = |live: &Live| matches!(live.state, State::Yielded { again, .. } if again <= now.elapsed);
-        if let Some(place) = job.live.iter().position(turn).filter(|_| !job.paused) {
+        if let Some(place) = job.live.iter().position(turn).filter(|_| !job.is_paused()) {
             return self.go_on(id, place, moment);
         }
-        if job.block.is_none() && !job.paused {
+        if job.block.is_none() && job.rest == Rest::No {
             let failed = |live: &Live| matches!(live.state, State::Again { again, .. } if again <= now.elapsed);
             if let Some(place) = job.live.iter().position(failed) {
                 return self.try_again(id, place, moment);
@@ -396,7 +396,7 @@ impl<C> Table<C> {
     /// A schedule with code of the user's own has said what becomes of an occurrence.
     pub(super) fn decided(&mut self, id: JobId, due: i64, verdict: Verdict, ungated: bool, moment: Moment) -> Option<Step<C>> {
         // While it was asked it may have been paused, or all been shut down.
-        if self.rests() || self.get(id).is_none_or(|job| job.paused || job.held || job.next != Some(due)) {
+        if self.rests() || self.get(id).is_none_or(|job| job.rest != Rest::No || job.held || job.next != Some(due)) {
             return None;
         }
         if ungated && verdict.run.is_some() { self.pass(id, due, moment) } else { self.obey(id, due, verdict, moment) }
@@ -505,7 +505,7 @@ impl<C> Table<C> {
     /// The run by hand of all jobs: each that can run now, in the order given. Others run when they can.
     pub(super) fn step_by_hand(&mut self, id: JobId, moment: Moment) -> Option<Step<C>> {
         let none = self.rests();
-        let job = self.get_mut(id).filter(|job| !job.paused && !none)?;
+        let job = self.get_mut(id).filter(|job| job.rest == Rest::No && !none)?;
         if job.plan.is_none() && job.waiting.is_empty() {
             return None;
         }

@@ -9,7 +9,9 @@ use std::task::Waker;
 
 use super::awaited::Awaited;
 use super::away::Returns;
-use super::entry::{AskedBy, Attempt, Besides, Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
+use super::entry::{
+    AskedBy, Attempt, Besides, Block, BlockedBy, Chain, Followed, Job, Live, On, Rest, Rules, State, Unrun, Waiting,
+};
 use super::keep::Keeping;
 use super::limits::{Allows, LimitId, Limits, ROOM};
 use super::part::Parting;
@@ -232,6 +234,11 @@ impl<C> Table<C> {
         self.jobs.get_mut(id.slot).filter(|job| job.id == id)
     }
 
+    /// A job that is there and is not retired.
+    pub(super) fn staying(&self, id: JobId) -> Option<&Job<C>> {
+        self.get(id).filter(|job| !job.is_retired())
+    }
+
     pub(super) fn at(&self, slot: u32) -> Option<&Job<C>> {
         self.jobs.get(slot)
     }
@@ -396,7 +403,7 @@ impl<C> Table<C> {
         let priority = job.priority;
         let soon = soon.map(|(due, order)| Rank { due, priority, order });
         let scheduled = scheduled.map(|due| Rank { due, priority, order: id.order });
-        let opens = job.block.as_ref().and_then(|block| block.wall).filter(|_| !job.paused);
+        let opens = job.block.as_ref().and_then(|block| block.wall).filter(|_| !job.is_paused());
         let opens = opens.map(|due| Rank { due, priority, order: id.order });
         // What is not of the schedule has no slack.
         let (elapsed, wall) = match scale {
@@ -566,15 +573,49 @@ impl<C> Table<C> {
     }
 
     pub(super) fn remove_if_over(&mut self, id: JobId) {
-        if self.get(id).is_some_and(Job::is_over) {
-            self.remove(id, RemoveReason::Over);
-        }
+        let Some(job) = self.get(id).filter(|job| job.is_over()) else { return };
+        let because = if job.is_retired() { RemoveReason::Retired } else { RemoveReason::Over };
+        self.remove(id, because);
     }
 
     /// Cancels a job; whether there was a further run to take away. A job on its last one has none.
     pub(super) fn cancel(&mut self, id: JobId) -> bool {
         let more = self.get(id).is_some_and(Job::has_more);
         self.remove(id, RemoveReason::Cancelled) && more
+    }
+
+    /// Lets no further run of a job begin; it leaves once those that go on have ended. Whether it was there to stay.
+    pub(super) fn retire(&mut self, id: JobId) -> bool {
+        let Some(job) = self.get_mut(id).filter(|job| !job.is_retired()) else { return false };
+        job.rest = Rest::Retired { was_paused: job.is_paused() };
+        job.next = None;
+        self.end_filling(id);
+        self.retires(id);
+        true
+    }
+
+    /// What waits of a job that is retired goes, without a word as when it is cancelled; and the job, if no run of it goes on.
+    pub(super) fn retires(&mut self, id: JobId) {
+        let now = Now { elapsed: self.here(), ..self.watch.last() };
+        if self.get(id).is_some_and(Job::is_starting) {
+            self.not_started(id, None, now);
+        }
+        if !self.get(id).is_some_and(Job::is_running) {
+            self.remove(id, RemoveReason::Retired);
+            return;
+        }
+        let again = |job: &Job<C>| job.live.iter().position(|live| matches!(live.state, State::Again { .. }));
+        while let Some(place) = self.get(id).and_then(again) {
+            self.give_up(id, place, now);
+        }
+        self.release_from_block(id);
+        let Some(job) = self.get_mut(id) else { return };
+        job.let_go_of_block();
+        if let Some(few) = job.besides.used() {
+            let waiting = std::mem::take(&mut few.waiting);
+            self.after.followed.extend(waiting.into_iter().filter_map(|waiting| waiting.after));
+        }
+        self.asked(id);
     }
 
     /// Cancels all jobs, or all that bear a tag; returns how many there were.
@@ -592,7 +633,7 @@ impl<C> Table<C> {
 
     /// Lets a job also run after each success of another one.
     pub(super) fn link(&mut self, id: JobId, upstream: JobId) -> Result<(), Error> {
-        let (job, other) = (self.get(id).ok_or(Error::JobGone)?, self.get(upstream));
+        let (job, other) = (self.staying(id).ok_or(Error::JobGone)?, self.get(upstream));
         let other = other.ok_or(Error::JobGone)?;
         if job.plan.is_none() {
             return Err(Error::NoSchedule);

@@ -180,7 +180,7 @@ impl<C> Table<C> {
         if job.running {
             return Why::Running { since: job.last_start.map_or(from_nanos(now.wall), wall) };
         }
-        if job.paused {
+        if job.is_paused() {
             let most = job.rules.as_ref().and_then(|rules| rules.pause_after);
             return Why::Paused { after_failures: most.filter(|most| job.failures >= *most).map(|_| job.failures) };
         }

@@ -228,10 +228,22 @@ fn lines_of_the_system() {
 
 #[test]
 fn bytes_that_are_no_text_are_told_apart() {
-    let import = Crontab::user(b"# caf\xe9\nA=\xe9\n* * * * * \xc3\xa9 \xe9\n* * * * * a\n").read();
-    let reason = "refused: the line is not UTF-8 from here on; write the file anew in that encoding";
-    assert_eq!(notes(&import), [format!("crontab:2:3: {reason}"), format!("crontab:3:13: {reason}")]);
-    assert_eq!(import.jobs.len(), 1);
+    let lines =
+        b"# caf\xe9\nA=\xe9\n* * * * * \xc3\xa9 \xe9\n* * * * * a\n CRON_TZ=\xff\n* * * * * b\nCRON_TZ=UTC\n\xfe\n* * * * * c\n";
+    let import = Crontab::user(lines).read();
+    let reason =
+        |byte: &str| format!("refused: the line is not UTF-8 from here on, byte {byte}; write the file anew in that encoding");
+    let expected = [
+        format!("crontab:2:3: {}; the lines below go without this `A`", reason("0xE9")),
+        format!("crontab:3:13: {}", reason("0xE9")),
+        format!("crontab:5:10: {}; the lines below that need a zone, up to another CRON_TZ, are refused", reason("0xFF")),
+        "crontab:6:1: refused: its zone is not known: see line 5".to_owned(),
+        format!("crontab:8:1: {}", reason("0xFE")),
+    ];
+    assert_eq!(notes(&import), expected);
+    let taken: Vec<_> = import.jobs.iter().map(|job| (job.place.line, command(job))).collect();
+    let whole = |line, text: &str| (Some(line), text.to_owned());
+    assert_eq!(taken, [whole(4, r#"/bin/sh "a""#), whole(9, r#"/bin/sh "c"  CRON_TZ=UTC"#)]);
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use punctual::{Crontab, ManualClock, Scheduler, SqliteStore};
+use punctual::{Crontab, HistoryQuery, ManualClock, Scheduler, SqliteStore, Store};
 
 /// Nothing here takes a tenth of it.
 const BOUND: Duration = Duration::from_secs(60);
@@ -40,21 +40,30 @@ impl Drop for Scratch {
     }
 }
 
+/// One, or several that do the same.
 struct Runner {
-    child: Child,
+    children: Vec<Child>,
     lines: Receiver<String>,
+    tell: Option<Sender<String>>,
     seen: Vec<String>,
 }
 
 impl Runner {
     fn start(file: &Path, arguments: &[&str]) -> Runner {
-        let mut child = super::runner().arg(file).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let (tell, lines) = channel();
-        let out = BufReader::new(child.stdout.take().unwrap());
+        let mut runner = Runner { children: Vec::new(), lines, tell: Some(tell), seen: Vec::new() };
+        runner.start_another(file, arguments);
+        runner
+    }
+
+    fn start_another(&mut self, file: &Path, arguments: &[&str]) {
+        let mut runner = super::runner();
+        let mut child = runner.arg(file).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let (tell, out) = (self.tell.clone().unwrap(), BufReader::new(child.stdout.take().unwrap()));
         // Without what lines them up.
         let squeezed = |line: String| line.split_whitespace().collect::<Vec<_>>().join(" ");
         std::thread::spawn(move || out.lines().map_while(Result::ok).map(squeezed).try_for_each(|line| tell.send(line)));
-        Runner { child, lines, seen: Vec::new() }
+        self.children.push(child);
     }
 
     /// Waits until each of these was said, in any order, since the last wait.
@@ -71,23 +80,25 @@ impl Runner {
     }
 
     fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+        self.children.iter().for_each(|child| kill(Pid::from_raw(child.id() as i32), signal).unwrap());
     }
 
-    /// Its exit code, and all that it said.
+    /// Its exit code, of several the first that is not 0, and all that was said.
     fn end(mut self) -> (Option<i32>, String) {
+        self.tell = None;
         let end = Instant::now() + BOUND;
         while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
             self.seen.push(line);
         }
         assert!(Instant::now() < end, "it does not end; said:\n{}", self.seen.join("\n"));
-        (self.child.wait().unwrap().code(), self.seen.join("\n"))
+        let codes: Vec<Option<i32>> = self.children.iter_mut().map(|child| child.wait().unwrap().code()).collect();
+        (codes.iter().copied().find(|code| *code != Some(0)).unwrap_or(Some(0)), self.seen.join("\n"))
     }
 }
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        self.children.iter_mut().for_each(|child| drop(child.kill()));
     }
 }
 
@@ -192,6 +203,51 @@ fn a_store_makes_up_for_what_was_missed() {
     let arguments = ["--store", store.to_str().unwrap()];
     let mut runner = Runner::start(&file, &arguments);
     runner.wait_for(&["my.crontab:1 makes up for 7", "my.crontab:1 | made up", "my.crontab:1 done in "]);
+    runner.signal(Signal::SIGTERM);
+    assert_eq!(runner.end().0, Some(0));
+}
+
+#[test]
+fn of_two_runners_on_one_store_one_runs_each_occurrence() {
+    let scratch = Scratch::new("shared");
+    let (busy, go) = (scratch.path("busy"), scratch.path("go"));
+    let (busy, go) = (busy.display(), go.display());
+    let line = format!("mkdir {busy} || echo twice at once; until [ -e {go} ]; do sleep 0.05; done; rmdir {busy}; echo ran");
+    let file = scratch.write("my.crontab", &format!("@every_second {line}\n"));
+    let store = scratch.path("jobs.db");
+    let arguments = ["-v", "--store", store.to_str().unwrap()];
+    let mut both = Runner::start(&file, &arguments);
+    both.wait_for(&["my.crontab:1 started"]);
+    // Its run is not taken for one that was cut off.
+    both.start_another(&file, &arguments);
+    both.wait_for(&["started, jobs: 1"]);
+    scratch.write("go", "");
+    both.wait_for(&["| ran"; 5]);
+    both.signal(Signal::SIGTERM);
+    let (code, said) = both.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("cut off") && !said.contains("twice at once") && !said.contains("took it over"), "{said}");
+    let history = SqliteStore::open(&store).unwrap().history(&HistoryQuery::default()).unwrap();
+    assert_eq!(said.matches("| ran").count(), history.len(), "each run is on record\n{said}\n{history:#?}");
+    let mut due: Vec<_> = history.iter().map(|run| run.due).collect();
+    due.sort();
+    let is_after = |two: &[_]| two[1] - two[0] >= chrono::TimeDelta::seconds(1);
+    assert!(due.windows(2).all(is_after), "each is a second after the end of the one before\n{due:?}");
+}
+
+#[test]
+fn the_lines_beside_one_that_is_no_text_run() {
+    let scratch = Scratch::new("bytes");
+    let file = scratch.path("my.crontab");
+    std::fs::write(&file, b"# caf\xe9\n@reboot echo caf\xe9\n@reboot echo coffee\n").unwrap();
+    let check = super::runner().arg("--check").arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert_eq!(check.status.code(), Some(3), "{said}");
+    let expected =
+        "my.crontab:2:17: refused: the line is not UTF-8 from here on, byte 0xE9; write the file anew in that encoding";
+    assert!(said.contains(expected), "{said}");
+    let mut runner = Runner::start(&file, &[]);
+    runner.wait_for(&["my.crontab:3 | coffee"]);
     runner.signal(Signal::SIGTERM);
     assert_eq!(runner.end().0, Some(0));
 }

@@ -133,7 +133,7 @@ impl Units {
             notes.add(whole(&file), NoteKind::Refused, format!("{service}, which it starts, is not there, or cannot be read"));
             return None;
         };
-        let work = service::read(&unit, &service_file, &timer, &specifiers(&service), self, notes)?;
+        let work = service::read(&unit, &service_file, (&timer, &file), &specifiers(&service), self, notes)?;
         Some(ImportedJob {
             timeout: work.timeout,
             ..ImportedJob::new(name.to_owned(), whole(&file), timing.schedule, work.command)
@@ -198,7 +198,9 @@ impl Units {
     /// A user's home directory and shell.
     fn home(&self, user: &str) -> Option<(String, String)> {
         if user == "root" || user == "0" {
-            return Some(("/root".to_owned(), "/bin/sh".to_owned()));
+            let has_bash = self.root.as_ref().is_some_and(|root| root.join("bin/bash").exists());
+            let shell = if has_bash { "/bin/bash" } else { "/bin/sh" };
+            return Some(("/root".to_owned(), shell.to_owned()));
         }
         let users = self.host_file("/etc/passwd")?;
         users.lines().find_map(|line| {

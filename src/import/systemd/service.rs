@@ -91,17 +91,30 @@ const RELATIONS: [&str; 17] = [
     "StopWhenUnneeded",
 ];
 
+/// Shells of users who are not to log in, which no service is told of.
+const NO_SHELLS: [&str; 8] = [
+    "/bin/nologin",
+    "/sbin/nologin",
+    "/usr/bin/nologin",
+    "/usr/sbin/nologin",
+    "/bin/false",
+    "/usr/bin/false",
+    "/bin/true",
+    "/usr/bin/true",
+];
+
 /// Reads the section; `None`, with a note, if there is nothing to run. The timer's own conditions hold for each run.
 pub(super) fn read(
     unit: &Unit,
     file: &Path,
-    timer: &Unit,
+    (timer, timer_file): (&Unit, &Path),
     specifiers: &Specifiers,
     units: &Units,
     notes: &mut Notes,
 ) -> Option<Work> {
     let mut reader = Reader { unit, specifiers, units, notes, unknown: Vec::new() };
-    reader.others(file, timer);
+    reader.others(timer_file, timer.section("Unit"));
+    reader.others(file, unit.entries.iter().filter(|entry| entry.section != "Install"));
     let work = reader.work(file, timer);
     let unknown = reader.unknown;
     if !unknown.is_empty() {
@@ -138,14 +151,14 @@ impl<'a> Reader<'a> {
     }
 
     /// What a job does not carry: named, once for each file.
-    fn others(&mut self, file: &Path, timer: &Unit) {
+    fn others<'e>(&mut self, file: &Path, entries: impl Iterator<Item = &'e Entry>) {
         let mut relations = BTreeSet::new();
         let mut rest = BTreeSet::new();
-        let of_timer = timer.section("Unit");
-        for entry in self.unit.entries.iter().filter(|entry| entry.section != "Install").chain(of_timer) {
+        for entry in entries {
             let key = entry.key.as_str();
             let is_condition = key.starts_with("Condition") || key.starts_with("Assert");
-            if KNOWN.contains(&key) || is_condition || key.starts_with("X-") || entry.section.starts_with("X-") {
+            let is_usual = key == "Restart" && entry.value == "no";
+            if KNOWN.contains(&key) || is_condition || is_usual || key.starts_with("X-") || entry.section.starts_with("X-") {
                 continue;
             }
             let set = if RELATIONS.contains(&key) { &mut relations } else { &mut rest };
@@ -357,9 +370,14 @@ impl<'a> Reader<'a> {
             variables.set("USER", user.to_owned());
             variables.set("LOGNAME", user.to_owned());
             match self.units.home(user) {
+                // What says nothing is not set: no home but the root, and a shell that lets nobody in.
                 Some((home, shell)) => {
-                    variables.set("HOME", home);
-                    variables.set("SHELL", shell);
+                    if home.starts_with('/') && !home.trim_matches('/').is_empty() {
+                        variables.set("HOME", home);
+                    }
+                    if shell.starts_with('/') && !NO_SHELLS.contains(&shell.as_str()) {
+                        variables.set("SHELL", shell);
+                    }
                 }
                 None => {
                     if let Some(entry) = self.last("User") {

@@ -141,6 +141,42 @@ fn a_service_becomes_a_command() {
 }
 
 #[test]
+fn a_users_home_and_shell_are_set_if_they_say_anything() {
+    let users = "a:x:1:1::/home/a:/bin/zsh\nb:x:2:2::/:/usr/sbin/nologin\nc:x:3:3::/var/c:/bin/false\nd:x:4:4::\\nowhere:\n";
+    let rows = [
+        ("a", Some("/home/a"), Some("/bin/zsh")),
+        ("b", None, None),
+        ("c", Some("/var/c"), None),
+        ("d", None, None),
+        ("root", Some("/root"), Some("/bin/sh")),
+    ];
+    for (user, home, shell) in rows {
+        let text = format!("[Service]\nUser={user}\nExecStart=/bin/job");
+        let units = Units::new().text("x.timer", "[Timer]\nOnCalendar=daily").text("x.service", text).text("/etc/passwd", users);
+        let command = &units.timer("x.timer").jobs[0].command;
+        let set = |name: &str| {
+            let found = command.env.iter().find(|(known, _)| known.as_os_str() == name);
+            found.and_then(|(_, value)| value.as_ref()?.to_str().map(str::to_owned))
+        };
+        let expected = (Some(user.to_owned()), home.map(str::to_owned), shell.map(str::to_owned));
+        assert_eq!((set("USER"), set("HOME"), set("SHELL")), expected, "{user}");
+    }
+}
+
+#[test]
+fn what_is_not_carried_is_told_of_the_file_that_says_it() {
+    let timer = "[Unit]\nRequisite=gpsd.service\nConflicts=b.device\n[Timer]\nOnCalendar=daily\nPersistent=yes";
+    let service = "[Unit]\nAfter=c.service\n[Service]\nRestart=no\nPrivateTmp=yes\nExecStart=/bin/job";
+    let import = Units::new().text("x.timer", timer).text("x.service", service).timer("x.timer");
+    let expected = [
+        "x.timer: not carried: a job knows no other units: Conflicts=, Requisite=",
+        "x.service: not carried: a job knows no other units: After=",
+        "x.service: not carried: a job has nothing of the kind: PrivateTmp=",
+    ];
+    assert_eq!(import.notes.iter().map(ToString::to_string).collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn steps_follow_one_another() {
     let lines = "[Service]\nType=oneshot\nUser=nobody\nExecStart=-/bin/two $A ${A}x ; /bin/three\nExecStartPre=+/bin/one\nExecStartPost=:/bin/four $A\nEnvironment=\"A=a b\"";
     let import = service(lines);
