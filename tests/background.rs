@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use punctual::{Event, LateBy, Missed, Outcome, Overlap, Pool, RunEnd, Scheduler};
+use punctual::{Backoff, Event, LateBy, ManualClock, MemoryStore, Missed, Outcome, Overlap, Pool, RunEnd, Scheduler};
 use world::{HOUR, MINUTE, SECOND, World};
 
 #[test]
@@ -206,6 +206,28 @@ fn a_full_executor_holds_jobs_back_in_their_order_and_what_they_miss_folds() {
     *world.held.room.lock() = 9;
     assert_eq!(world.after(Duration::from_millis(99)), "");
     assert_eq!(world.after(Duration::from_millis(1)), "a*3 b*3 c*3");
+}
+
+/// Both its runs are about to start together, since that is written at once.
+#[test]
+fn a_kept_job_that_finds_no_room_twice_stands_in_line_once() {
+    let world = World::built(|builder| builder.store(MemoryStore::new(ManualClock::new(world::at("01T10:00")))));
+    let job = world.scheduler.every(1).hour().overlap(Overlap::Allow { most: 2 }).retry(1).named("job");
+    let job = job.backoff(Backoff::constant(10 * MINUTE)).background().do_(|| Err::<(), _>("no")).unwrap();
+    let _ = (world.after(HOUR), world.after(HOUR), world.polled());
+    for _ in 0..2 {
+        world.held.run();
+        let _ = world.after(MINUTE);
+    }
+    assert_eq!(world.held.len(), 0, "both failed, and are tried again");
+    *world.held.room.lock() = 0;
+    let _ = (world.after(20 * MINUTE), world.polled());
+    job.cancel();
+    *world.held.room.lock() = 9;
+    world.clock.advance(MINUTE);
+    let other = world.scheduler.reboot().background().do_(|| ()).unwrap();
+    let _ = world.polled();
+    assert_eq!(world.held.len(), 1, "{}", world.scheduler.why(&other));
 }
 
 #[test]

@@ -770,6 +770,8 @@ impl<C> Table<C> {
 
     /// Holds a job back. It is looked at again at one of these instants, or when a limit has room.
     pub(super) fn block(&mut self, id: JobId, by: BlockedBy, elapsed: Option<i64>, wall: Option<i64>, now: Now) {
+        // It may stand in line already: of several runs that are about to start together each may find no room.
+        self.release_from_block(id);
         let Some(job) = self.get_mut(id) else { return };
         job.besides.block = Some(Box::new(Block { by, elapsed, wall }));
         job.asks_anew();

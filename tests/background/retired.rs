@@ -1,12 +1,14 @@
 //! Jobs that are retired: what goes on ends in its own time, nothing else begins, and then the job is gone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fastrand::Rng;
 use parking_lot::Mutex;
-use punctual::{Backoff, Error, Event, JobHandle, MemoryStore, Outcome, Overlap, Schedule, Scheduler, Store, Why, Work};
+use punctual::{Backoff, Error, Event, JobHandle, JobId, MemoryStore, Outcome, Overlap, Schedule, Scheduler, Store, Why, Work};
 
-use crate::world::{HOUR, MINUTE, SECOND, World};
+use crate::world::{HOUR, MINUTE, SECOND, World, at};
 
 /// What is told of jobs' ends and drops.
 fn noting_ends(world: &World) {
@@ -323,4 +325,123 @@ fn one_that_another_process_took_over_is_gone() {
     drop(last);
     let _ = (one.run_pending(), one.run_pending());
     assert!(one.is_empty());
+}
+
+/// Jobs of all sorts, and a host that does all sorts of things: once a job is retired nothing of it starts, and when what went on
+/// has ended nothing of it is left. `PUNCTUAL_CASES` and `PUNCTUAL_SEED` as elsewhere.
+#[test]
+fn whatever_goes_on_a_retired_job_starts_nothing_and_goes() {
+    let setting = |name: &str, usual: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual);
+    let (first, cases) = (setting("PUNCTUAL_SEED", 1), setting("PUNCTUAL_CASES", 1_000));
+    let (mut gone_later, mut gone_at_once) = (0_u64, 0_u64);
+    for seed in first..first + cases {
+        let mut rng = Rng::with_seed(seed);
+        let kept = rng.u32(0..3);
+        let world = World::built(move |builder| match kept {
+            0 => builder,
+            1 => builder.store(MemoryStore::new(punctual::ManualClock::new(at("01T10:00")))),
+            _ => builder.store(MemoryStore::new(punctual::ManualClock::new(at("01T10:00")))).lease(HOUR),
+        });
+        let retired: Arc<Mutex<BTreeSet<JobId>>> = Arc::default();
+        let (known, note) = (retired.clone(), world.note());
+        world.scheduler.on_event(move |event| match event {
+            Event::Started(run) if known.lock().contains(&run.id) => note(&format!("{} started", run.id)),
+            Event::Retried { id, .. } if known.lock().contains(id) => note(&format!("{id} is tried again")),
+            _ => {}
+        });
+        let mut jobs: Vec<JobHandle> = Vec::new();
+        for number in 0..rng.u32(1..6) {
+            jobs.push(any_job(&world, &mut rng, &jobs, number));
+        }
+        for _ in 0..60 {
+            let job = rng.choice(&jobs).expect("there is one");
+            match rng.u32(0..13) {
+                0 => drop(job.pause()),
+                1 => drop(job.resume()),
+                2 => drop(job.run_now()),
+                3 => *world.held.room.lock() = rng.usize(0..4),
+                4 => {
+                    if retired.lock().contains(&job.id()) {
+                        assert!(!job.retire(), "seed {seed}");
+                    } else if rng.bool() {
+                        let was_there = job.snapshot().is_some();
+                        assert_eq!(job.retire(), was_there, "seed {seed}");
+                        retired.lock().insert(job.id());
+                        let more = job.snapshot();
+                        assert!(more.as_ref().is_none_or(|job| job.retired && job.running), "seed {seed}: {more:?}");
+                        (gone_later, gone_at_once) =
+                            (gone_later + u64::from(more.is_some()), gone_at_once + u64::from(more.is_none()));
+                    }
+                }
+                5 => drop(world.scheduler.pause()),
+                6 => world.scheduler.resume(),
+                7 if world.held.len() > 0 => world.held.run(),
+                8 if world.held.len() > 0 => drop(world.held.take()),
+                9 => world.clock.step(chrono::TimeDelta::minutes(rng.i64(-200..200))),
+                _ => {
+                    world.clock.advance(MINUTE * rng.u32(0..90));
+                    let _ = world.scheduler.run_pending();
+                }
+            }
+        }
+        world.scheduler.resume();
+        *world.held.room.lock() = 9;
+        for job in &jobs {
+            job.retire();
+            retired.lock().insert(job.id());
+        }
+        for _ in 0..8 {
+            world.clock.advance(MINUTE);
+            let _ = world.scheduler.run_pending();
+            world.held.run_all();
+        }
+        assert!(world.scheduler.is_empty(), "seed {seed}: left are\n{}", world.scheduler.jobs());
+        // What they held is free.
+        let last = world.scheduler.reboot().mutex("db").background().do_(|| ()).unwrap();
+        let _ = world.scheduler.run_pending();
+        world.held.run_all();
+        let _ = world.scheduler.run_pending();
+        assert_eq!(last.stats().runs, 1, "seed {seed}: {}", world.scheduler.why(&last));
+        assert_eq!(world.noted(), "", "seed {seed}");
+    }
+    assert!(gone_later > cases / 4 && gone_at_once > cases / 4, "{gone_later} went later, {gone_at_once} at once");
+}
+
+fn any_job(world: &World, rng: &mut Rng, others: &[JobHandle], number: u32) -> JobHandle {
+    let (turns, attempts) = (rng.u32(0..3), rng.u32(0..3));
+    let ends = move |turn: u32, attempt: u32| match (turn, attempt) {
+        (turn, _) if turn < turns => Outcome::Yield,
+        (_, attempt) if attempt < attempts => Outcome::Retry,
+        _ => Outcome::Done,
+    };
+    let name = format!("job-{number}");
+    if let Some(other) = rng.choice(others).filter(|_| rng.u32(0..4) == 0) {
+        let follows = world.scheduler.following(other).delay(MINUTE * rng.u32(0..90)).named(name);
+        return follows.do_(|| ()).unwrap();
+    }
+    let mut job = world.scheduler.every(rng.u32(5..90)).minutes();
+    if rng.bool() {
+        job = job.after_completion();
+    }
+    if rng.bool() {
+        job = job.named(name);
+    }
+    if rng.bool() {
+        job = job.mutex("db");
+    }
+    if rng.bool() {
+        job = job.retry(2).backoff(Backoff::constant(MINUTE * rng.u32(0..30)));
+    }
+    if rng.u32(0..3) == 0 {
+        job = job.timeout(MINUTE * rng.u32(1..60));
+    }
+    if rng.u32(0..4) == 0 {
+        job = job.pause_after_failures(2);
+    }
+    if rng.bool() {
+        return job.do_with(move |run| ends(run.turn(), run.attempt())).unwrap();
+    }
+    let overlap = [Overlap::Skip, Overlap::Queue { most: 3 }, Overlap::Allow { most: 3 }, Overlap::CancelRunning];
+    let overlap = *rng.choice(&overlap).expect("there are four");
+    job.overlap(overlap).background().do_with(move |run| ends(run.turn(), run.attempt())).unwrap()
 }
