@@ -184,8 +184,7 @@ impl Reader {
     }
 
     fn note(&mut self, kind: NoteKind, text: impl Into<String>) {
-        let place = self.place();
-        self.notes.push(Note { place, kind, text: text.into() });
+        self.notes.push(Note::new(self.place(), kind, text.into()));
     }
 
     /// The job, or why there is none.
