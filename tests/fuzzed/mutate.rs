@@ -54,9 +54,13 @@ pub fn text(rng: &mut Rng, seeds: &[Vec<u8>], words: &[Vec<u8>]) -> Vec<u8> {
                 text.splice(at..at, part);
             }
             7 => {
-                // The rest of another text.
+                // The rest of another text, from a word on.
                 let other = any(rng, seeds);
-                let from = rng.usize(0..=other.len());
+                let begin = |rng: &mut Rng, text: &[u8]| {
+                    let at = rng.usize(0..=text.len());
+                    at + text[at..].iter().position(|byte| matches!(byte, b' ' | b'\n')).unwrap_or(0)
+                };
+                let (from, at) = (begin(rng, &other), begin(rng, &text));
                 text.splice(at.., other[from..].iter().copied());
             }
             8 => drop(text.splice(at..to, rng.u64(..).to_string().bytes())),

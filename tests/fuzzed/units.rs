@@ -9,7 +9,7 @@ use punctual::{Import, ManualClock, Note, Scheduler, Units};
 use super::{Fate, commands, says, schedules};
 
 /// So many jobs of a file are looked at in full.
-const MOST_JOBS: usize = 3;
+const MOST_JOBS: usize = 2;
 
 /// Several files in one text: a line `--- NAME` begins each but the first, which is `x.timer`.
 pub fn unit(bytes: &[u8]) -> Result<Fate, String> {
