@@ -611,12 +611,12 @@ impl<T> When<T> {
 
     /// Puts each run off by up to this long, so that jobs due together spread out; the same for the same occurrence.
     pub fn jitter(self, most: Duration) -> Self {
-        self.narrow(|schedule| schedule.with(|spec| spec.jitter = most.min(Duration::from_nanos(LONGEST as u64))))
+        self.narrow(|schedule| schedule.with(|spec| spec.jitter = bounded(most)))
     }
 
     /// Lets a run start up to this much later, so that wake-ups can be merged.
     pub fn slack(self, most: Duration) -> Self {
-        self.narrow(|schedule| schedule.with(|spec| spec.slack = most.min(Duration::from_nanos(LONGEST as u64))))
+        self.narrow(|schedule| schedule.with(|spec| spec.slack = bounded(most)))
     }
 
     /// The schedule, and what it is for. `now` is the instant, and the zone of the place, of registration.
@@ -721,6 +721,11 @@ impl<T> When<T> {
         }
         Ok(if self.aligned { Rhythm::Aligned(nanos) } else { Rhythm::Interval(nanos) })
     }
+}
+
+/// No delay is longer than an interval may be.
+pub(crate) fn bounded(delay: Duration) -> Duration {
+    delay.min(Duration::from_nanos(LONGEST as u64))
 }
 
 /// A time of day as a person writes it.

@@ -18,6 +18,20 @@ pub(crate) const LONGEST_CRON: usize = 1024;
 #[cfg(feature = "systemd")]
 pub(crate) const LONGEST_ON_CALENDAR: usize = 1024;
 
+/// The beginning of a text that was given, for a person: what is hostile may be long.
+pub(crate) fn brief(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((cut, _)) => on_one_line(text.get(..cut).unwrap_or_default()) + "...",
+        None => on_one_line(text),
+    }
+}
+
+/// The same with escapes for what would end a line of a log, or do something to a terminal.
+pub(crate) fn on_one_line(text: &str) -> String {
+    let shown = |letter: char| if letter.is_control() { letter.escape_default().to_string() } else { letter.to_string() };
+    if text.contains(char::is_control) { text.chars().map(shown).collect() } else { text.to_owned() }
+}
+
 /// Why a schedule or a job was refused: what was wrong, what was given, what would be accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -172,7 +186,7 @@ pub enum CronError {
     #[error("{found} {}, where a crontab line has 5: `minute hour day month weekday`", if *.found == 1 { "field" } else { "fields" })]
     FieldCountVixie { found: usize },
     #[error(
-        "`{given}` at column {column} cannot stand in a cron text; fields are parted by spaces or tabs and made of ASCII letters, digits and * , - / ? # +"
+        "`{}` at column {column} cannot stand in a cron text; fields are parted by spaces or tabs and made of ASCII letters, digits and * , - / ? # +", on_one_line(&.given.to_string())
     )]
     Character { given: char, column: usize },
     #[error(

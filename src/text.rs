@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Month, NaiveDate, NaiveDateTime, TimeDelta, Utc, Weekday};
 
 use crate::builder::{Alone, When};
-use crate::error::{DEEPEST_TEXT, Error, LONGEST_TEXT, TextError};
+use crate::error::{DEEPEST_TEXT, Error, LONGEST_TEXT, TextError, brief};
 use crate::schedule::{
     DURATIONS, Dialect, MONTHS, MonthDay, OnFold, OnGap, Rhythm, Schedule, Shift, WEEKDAYS, sunday_zero, time_of_day, to_nanos,
 };
@@ -18,11 +18,11 @@ impl FromStr for Schedule {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let brief = || text.chars().take(80).collect();
+        let beginning = || text.chars().take(80).collect();
         read(text).map_err(|error| match error {
             // A cron text's own error says it all, as does a calendar event's.
             TextError::Refused { error, .. } if says_it_all(&error) => *error,
-            error => Error::Text { text: brief(), error },
+            error => Error::Text { text: beginning(), error },
         })
     }
 }
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
 
     fn unexpected(&self, expected: &'static str) -> TextError {
         let Some(token) = self.tokens.get(self.at) else { return TextError::Ended { expected } };
-        let (found, column) = (token.raw.chars().take(40).collect::<String>(), self.column_of(self.at));
+        let (found, column) = (brief(token.raw), self.column_of(self.at));
         if found.starts_with('<') { TextError::Code { found, column } } else { TextError::Unexpected { found, column, expected } }
     }
 
@@ -286,6 +286,11 @@ impl<'a> Reader<'a> {
         if matches!(self.word(), "weekday" | "weekdays") {
             self.at += 1;
             return Ok(Schedule::every(1).weekday());
+        }
+        // Shorter than what the builder counts in.
+        if let Some(unit) = duration_unit(self.word()).filter(|_| matches!(self.word(), "microsecond" | "nanosecond")) {
+            self.at += 1;
+            return Ok(Schedule::every_period(Duration::from_nanos(unit)));
         }
         self.unit(Schedule::every(1), EXPECTED)
     }
@@ -439,7 +444,7 @@ impl<'a> Reader<'a> {
             };
             self.at += 1;
             let unit = self.one("a unit: `hours`, `minutes`, `seconds`, `milliseconds`", duration_unit)?;
-            let too_long = || Error::TooLong { given: self.tokens[start].raw.chars().take(40).collect() };
+            let too_long = || Error::TooLong { given: brief(self.tokens[start].raw) };
             let part = n.checked_mul(unit).and_then(|part| part.checked_add(total));
             total = part.ok_or_else(|| self.refused(start, too_long()))?;
             let more =

@@ -2,12 +2,10 @@
 //!
 //! `PUNCTUAL_BLESS=1 cargo test --test crontab` writes the golden file anew: what becomes of real crontabs. `PUNCTUAL_VIXIE`
 //! names a longer table of what Debian's cron does than the one that is kept; `PUNCTUAL_CASES` and `PUNCTUAL_SEED` choose how
-//! many crontabs are made up, and which.
+//! many schedules are written as crontabs, and which. Lines as nobody would write them are for `tests/fuzzed.rs`.
 
 #[path = "crontab/files.rs"]
 mod files;
-#[path = "crontab/made_up.rs"]
-mod made_up;
 #[path = "crontab/read.rs"]
 mod read;
 #[cfg(unix)]

@@ -269,6 +269,28 @@ fn what_is_written_is_read_back_with_the_same_occurrences() {
     }
 }
 
+#[test]
+fn what_would_take_more_than_a_machine_has_is_refused() {
+    // A binary list of arrays, each of which holds the next one twice.
+    let mut doubling = b"bplist00".to_vec();
+    let last = 60;
+    let offsets: Vec<u8> = (0..=last).map(|place| 8 + 3 * place).collect();
+    doubling.extend((0..last).flat_map(|place| [0xa2, place + 1, place + 1]));
+    doubling.push(0x09);
+    let table = doubling.len() as u64;
+    doubling.extend(&offsets);
+    doubling.extend([0, 0, 0, 0, 0, 0, 1, 1]);
+    doubling.extend([offsets.len() as u64, 0, table].into_iter().flat_map(u64::to_be_bytes));
+    let deep = |open: &str, close: &str| (open.repeat(65_000) + &close.repeat(65_000)).into_bytes();
+    let xml = [b"<plist version=\"1.0\">".to_vec(), deep("<array>", "</array>"), b"</plist>".to_vec()].concat();
+    for hostile in [doubling, xml, deep("(", ")")] {
+        let import = PropertyList::new(&hostile).read();
+        let said: Vec<String> = import.notes.iter().map(ToString::to_string).collect();
+        assert!(import.jobs.is_empty());
+        assert_eq!(said, ["plist: refused: it has more than 100,000 values, or stands more than 64 deep"]);
+    }
+}
+
 /// A folder that is gone with the test.
 struct Folder(PathBuf);
 

@@ -39,11 +39,16 @@ impl Command {
         }
         if self.bare_env {
             f.write_str("env -i ")?;
+        } else if self.env.iter().any(|(name, _)| !is_name(&name.to_string_lossy())) {
+            // A shell takes no such name, and env(1) does.
+            f.write_str("env ")?;
         }
         for (name, value) in &self.env {
+            let shown = name.to_string_lossy();
             match value {
-                Some(value) => write!(f, "{}={} ", name.to_string_lossy(), quoted(value))?,
-                None => write!(f, "env -u {} ", name.to_string_lossy())?,
+                Some(value) if is_name(&shown) => write!(f, "{shown}={} ", quoted(value))?,
+                Some(value) => write!(f, "{} ", quoted(OsStr::new(&format!("{shown}={}", value.to_string_lossy()))))?,
+                None => write!(f, "env -u {} ", quoted(name))?,
             }
         }
         if let Some(nice) = self.nice {
@@ -52,7 +57,7 @@ impl Command {
         match self.args.get(1).filter(|_| self.is_shell) {
             Some(line) => write!(f, "{}", line.to_string_lossy())?,
             None => {
-                f.write_str(&quoted(&self.program))?;
+                f.write_str(&program(&self.program))?;
                 self.args.iter().try_for_each(|arg| write!(f, " {}", quoted(arg)))?;
             }
         }
@@ -84,5 +89,23 @@ fn file(path: &Path) -> String {
 fn quoted(text: &OsStr) -> String {
     let text = text.to_string_lossy();
     let plain = |c: char| c.is_alphanumeric() || "_@%+=:,./-".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.chars().all(plain) { text.into_owned() } else { in_quotes(&text) }
+}
+
+fn in_quotes(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The same where a command begins: there a shell has words of its own, and takes `A=B` for a variable.
+fn program(text: &OsStr) -> String {
+    const RESERVED: [&str; 13] =
+        ["case", "do", "done", "elif", "else", "esac", "fi", "for", "if", "in", "then", "until", "while"];
+    let shown = text.to_string_lossy();
+    if shown.contains('=') || RESERVED.contains(&&*shown) { in_quotes(&shown) } else { quoted(text) }
+}
+
+/// Whether a shell takes it for the name of a variable.
+fn is_name(text: &str) -> bool {
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    text.starts_with(is_first) && text.chars().all(|c| is_first(c) || c.is_ascii_digit())
 }

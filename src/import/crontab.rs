@@ -23,7 +23,7 @@ use chrono::DateTime;
 
 use super::{Import, ImportedJob, Note, NoteKind, Place};
 use crate::command::Command;
-use crate::error::{CronError, Error};
+use crate::error::{CronError, Error, brief};
 use crate::policy::{Missed, Overlap};
 use crate::schedule::{Dialect, Schedule, Zone, draw, mix};
 
@@ -206,7 +206,7 @@ type Refusal = (usize, String);
 
 impl Reading<'_> {
     fn note(&mut self, column: Option<usize>, kind: NoteKind, text: String) {
-        self.import.notes.push(Note { place: Place { column, ..self.place.clone() }, kind, text });
+        self.import.notes.push(Note::new(Place { column, ..self.place.clone() }, kind, text));
     }
 
     fn file(&mut self) {
@@ -585,14 +585,6 @@ fn nickname(name: &str) -> Result<Schedule, String> {
                 error => error.to_string(),
             }),
         },
-    }
-}
-
-/// The beginning of a text, for a person.
-fn brief(text: &str) -> String {
-    match text.char_indices().nth(40) {
-        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
     }
 }
 

@@ -6,6 +6,8 @@
 //!
 //! What is started by events alone has a schedule all the same: one occurrence as the last day that there is ends.
 
+mod value;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,10 +82,9 @@ impl<'a> PropertyList<'a> {
         if self.bytes.len() > LARGEST {
             return Err(format!("it has {} bytes; {LARGEST} is the most that is read", self.bytes.len()));
         }
-        match Value::from_reader(std::io::Cursor::new(self.bytes)) {
-            Ok(Value::Dictionary(keys)) => Ok(keys),
-            Ok(other) => Err(format!("it holds {}; a job is a dictionary", sort(&other))),
-            Err(error) => Err(format!("it is no property list in XML or binary: {error}")),
+        match value::read(self.bytes)? {
+            Value::Dictionary(keys) => Ok(keys),
+            other => Err(format!("it holds {}; a job is a dictionary", sort(&other))),
         }
     }
 }
@@ -183,8 +184,7 @@ impl Reader {
     }
 
     fn note(&mut self, kind: NoteKind, text: impl Into<String>) {
-        let place = self.place();
-        self.notes.push(Note { place, kind, text: text.into() });
+        self.notes.push(Note::new(self.place(), kind, text.into()));
     }
 
     /// The job, or why there is none.

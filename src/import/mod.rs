@@ -25,6 +25,7 @@ pub use launchd::PropertyList;
 pub use systemd::Units;
 
 use crate::command::Command;
+use crate::error::on_one_line;
 use crate::policy::{Missed, Overlap};
 use crate::schedule::Schedule;
 
@@ -163,6 +164,13 @@ pub enum NoteKind {
     NotCarried,
     /// It cannot be read, or says nothing that could run: no job was made of it.
     Refused,
+}
+
+impl Note {
+    /// What it says is shown on one line, whatever the file holds.
+    fn new(place: Place, kind: NoteKind, text: String) -> Note {
+        Note { place, kind, text: on_one_line(&text) }
+    }
 }
 
 impl fmt::Display for Place {

@@ -614,7 +614,7 @@ impl<'a> Days<'a> {
             if beyond < i64::from(month.length) {
                 wanted &= !(!0u32 << beyond << 1);
             }
-            days += u64::from((self.mask(month) & wanted).count_ones());
+            days += u64::from((self.mask_in_reach(month) & wanted).count_ones());
             month = if month.month == 12 { Month::at(month.year + 1, 1) } else { month.next() };
             wanted = !0;
         }

@@ -14,7 +14,7 @@
 use std::borrow::Cow;
 
 use super::calendar::{CRON_YEARS, Calendar, DaySet, DaysOfMonth, DaysOfWeek, Join, Stride, Taken, Times, Years};
-use crate::error::{CronError, Field, LONGEST_CRON};
+use crate::error::{CronError, Field, LONGEST_CRON, brief};
 
 /// Which rules a cron text is read by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -73,11 +73,7 @@ impl<'a> Piece<'a> {
     }
 
     fn given(&self) -> String {
-        // A hostile text may be long; a person needs its beginning.
-        match self.text.char_indices().nth(40) {
-            Some((cut, _)) => format!("{}...", &self.text[..cut]),
-            None => self.text.to_owned(),
-        }
+        brief(self.text)
     }
 
     fn part(&self, text: &'a str, offset: usize) -> Piece<'a> {

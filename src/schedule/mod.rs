@@ -58,8 +58,15 @@ pub(crate) const LATEST: i64 = 7_258_118_400 * SECOND;
 /// A search gives up after so many candidates in a row that a window, an exclusion or a partner refused.
 const MOST_PROBES: u32 = 10_000;
 
+/// A whole search asks the parts of what is joined, and is refused a candidate, so many times at most: what is joined within what
+/// is joined would multiply otherwise, and a text of two hundred letters take hours.
+const MOST_ASKED: u32 = 200_000;
+
 /// The most that is counted one by one.
 pub(crate) const MOST_COUNTED: u64 = 1_000_000;
+
+/// The most that is asked in doing so.
+const MOST_COUNTED_ASKED: u32 = 8 * MOST_COUNTED as u32;
 
 /// When something should happen: a plain value, cheap to clone, without a clock or a job.
 ///
@@ -348,7 +355,7 @@ impl Schedule {
     /// queued.
     ///
     /// Narrowed schedules and intersections are searched through 10,000 refused candidates (whole days and windows at a
-    /// time), then given up.
+    /// time), then given up; schedules joined within others through 200,000 questions to their parts in all.
     ///
     /// ```
     /// # use punctual::Schedule;
@@ -567,16 +574,23 @@ impl Schedule {
 
     #[inline]
     pub(crate) fn next(&self, setting: Setting<'_>, after: i64) -> Option<i64> {
+        let mut left = MOST_ASKED;
+        self.next_within(setting, after, &mut left)
+    }
+
+    /// The same as a part of a search that may still ask so many times.
+    #[inline]
+    fn next_within(&self, setting: Setting<'_>, after: i64, left: &mut u32) -> Option<i64> {
         match self.spec() {
             Spec { rhythm: Rhythm::Interval(period), clauses } if clauses.is_unused() && after < LATEST => {
                 let anchor = setting.registered.unwrap_or(after);
                 interval::next(*period, anchor, after.max(EARLIEST - 1)).filter(|at| *at < LATEST)
             }
-            _ => self.search(setting, after),
+            _ => self.search(setting, after, left),
         }
     }
 
-    fn search(&self, setting: Setting<'_>, after: i64) -> Option<i64> {
+    fn search(&self, setting: Setting<'_>, after: i64, left: &mut u32) -> Option<i64> {
         if after >= LATEST {
             return None;
         }
@@ -590,7 +604,7 @@ impl Schedule {
         let filtered = clauses.is_filtered();
         let mut probes = 0..MOST_PROBES;
         while probes.next().is_some() {
-            let at = spec.next_unfiltered(clauses, &here, after).filter(|at| *at < LATEST && *at > after)?;
+            let at = spec.next_unfiltered(clauses, &here, after, left).filter(|at| *at < LATEST && *at > after)?;
             if clauses.until.is_some_and(|until| at > until) {
                 return None;
             }
@@ -602,11 +616,17 @@ impl Schedule {
                 return Some(at);
             }
             after = stretch.until - 1;
+            *left = left.checked_sub(1)?;
         }
         None
     }
 
     pub(crate) fn prev(&self, setting: Setting<'_>, before: i64) -> Option<i64> {
+        let mut left = MOST_ASKED;
+        self.prev_within(setting, before, &mut left)
+    }
+
+    fn prev_within(&self, setting: Setting<'_>, before: i64, left: &mut u32) -> Option<i64> {
         if before <= EARLIEST {
             return None;
         }
@@ -619,7 +639,7 @@ impl Schedule {
         let filtered = spec.is_filtered();
         let mut probes = 0..MOST_PROBES;
         while probes.next().is_some() {
-            let at = spec.prev_unfiltered(&here, before).filter(|at| *at >= EARLIEST && *at < before)?;
+            let at = spec.prev_unfiltered(&here, before, left).filter(|at| *at >= EARLIEST && *at < before)?;
             if here.start.is_some_and(|start| at < start) {
                 return None;
             }
@@ -631,6 +651,7 @@ impl Schedule {
                 return Some(at);
             }
             before = stretch.since;
+            *left = left.checked_sub(1)?;
         }
         None
     }
@@ -653,10 +674,11 @@ impl Schedule {
             return spec.count_unfiltered(&here, self, setting, after, until);
         }
         let mut count: u64 = 0;
+        let mut asked = MOST_COUNTED_ASKED;
         let mut from = after + 1;
         while from <= until {
             // Nothing occurs between here and the next unfiltered occurrence, so begin the stretch there.
-            let Some(at) = spec.next_unfiltered(spec, &here, from - 1).filter(|at| *at <= until) else { break };
+            let Some(at) = spec.next_unfiltered(spec, &here, from - 1, &mut asked).filter(|at| *at <= until) else { break };
             let stretch = spec.stretch(here.zone, at);
             let end = until.min(stretch.until - 1);
             if stretch.admitted {

@@ -18,7 +18,7 @@ use std::fmt::{self, Write};
 
 use super::calendar::{CRON_YEARS, Calendar, DaySet, DaysOfMonth, DaysOfWeek, Join, Stride, Taken, Times, Years};
 use super::zone::Zone;
-use crate::error::{Field, LONGEST_ON_CALENDAR, OnCalendarError};
+use crate::error::{Field, LONGEST_ON_CALENDAR, OnCalendarError, brief};
 
 /// Microseconds in a second, and in a minute.
 const SECOND: u32 = 1_000_000;
@@ -488,14 +488,6 @@ impl<'a> Reader<'a> {
 /// In characters, from 1.
 fn column(text: &str, at: usize) -> usize {
     text.get(..at).map_or(0, |before| before.chars().count()) + 1
-}
-
-/// A hostile text may be long; a person needs its beginning.
-fn brief(text: &str) -> String {
-    match text.char_indices().nth(40) {
-        Some((cut, _)) => format!("{}...", &text[..cut]),
-        None => text.to_owned(),
-    }
 }
 
 fn range(field: Field) -> (u32, u32) {

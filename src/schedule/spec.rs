@@ -15,7 +15,7 @@ use super::pattern::{Pattern, SECOND};
 use super::trigger::Custom;
 use super::words::Words;
 use super::zone::{DAY, Zone};
-use super::{Dialect, MOST_COUNTED, MOST_PROBES, Schedule, Setting, from_nanos, to_nanos};
+use super::{Dialect, MOST_COUNTED, MOST_COUNTED_ASKED, MOST_PROBES, Schedule, Setting, from_nanos, to_nanos};
 use crate::seldom::{Blank, Seldom};
 
 /// What a schedule says. Most say nothing but their rhythm.
@@ -227,17 +227,29 @@ impl Spec {
     }
 
     #[inline(always)]
-    pub(super) fn next_unfiltered(&self, clauses: &Clauses, here: &Here<'_>, after: i64) -> Option<i64> {
+    pub(super) fn next_unfiltered(&self, clauses: &Clauses, here: &Here<'_>, after: i64, left: &mut u32) -> Option<i64> {
         match &self.rhythm {
             Rhythm::Interval(period) => interval::next(*period, here.anchor, after),
             Rhythm::Random(random) => random.next(here.zone, here.inner.seed, here.start, after),
             Rhythm::Once(at) => Some(*at).filter(|at| *at > after),
             Rhythm::After(delay) => here.anchor.checked_add(*delay).filter(|at| *at > after),
             Rhythm::Reboot => None,
-            Rhythm::AnyOf(parts) => parts.iter().filter_map(|part| part.next(here.inner, after)).min(),
+            Rhythm::AnyOf(parts) => {
+                // A part that asks no other answers whatever is left.
+                let mut next = |part: &Schedule| {
+                    *left = left.saturating_sub(1);
+                    part.next_within(here.inner, after, left)
+                };
+                parts.iter().filter_map(&mut next).min()
+            }
             Rhythm::AllOf(parts) => {
                 // Each part leaps to the latest of the others' answers until all give the same.
-                let latest = |after| parts.iter().try_fold(after, |at, part| Some(part.next(here.inner, after)?.max(at)));
+                let mut latest = |after| {
+                    parts.iter().try_fold(after, |at, part| {
+                        *left = left.checked_sub(1)?;
+                        Some(part.next_within(here.inner, after, left)?.max(at))
+                    })
+                };
                 let mut at = latest(after)?;
                 let mut probes = 0..MOST_PROBES;
                 while probes.next().is_some() {
@@ -253,15 +265,26 @@ impl Spec {
         }
     }
 
-    pub(super) fn prev_unfiltered(&self, here: &Here<'_>, before: i64) -> Option<i64> {
+    pub(super) fn prev_unfiltered(&self, here: &Here<'_>, before: i64, left: &mut u32) -> Option<i64> {
         match &self.rhythm {
             Rhythm::Interval(period) => interval::prev(*period, here.anchor, before),
             Rhythm::Random(_) | Rhythm::Reboot => None,
             Rhythm::Once(at) => Some(*at).filter(|at| *at < before),
             Rhythm::After(delay) => here.anchor.checked_add(*delay).filter(|at| *at < before),
-            Rhythm::AnyOf(parts) => parts.iter().filter_map(|part| part.prev(here.inner, before)).max(),
+            Rhythm::AnyOf(parts) => {
+                let mut prev = |part: &Schedule| {
+                    *left = left.saturating_sub(1);
+                    part.prev_within(here.inner, before, left)
+                };
+                parts.iter().filter_map(&mut prev).max()
+            }
             Rhythm::AllOf(parts) => {
-                let earliest = |before| parts.iter().try_fold(before, |at, part| Some(part.prev(here.inner, before)?.min(at)));
+                let mut earliest = |before| {
+                    parts.iter().try_fold(before, |at, part| {
+                        *left = left.checked_sub(1)?;
+                        Some(part.prev_within(here.inner, before, left)?.min(at))
+                    })
+                };
                 let mut at = earliest(before)?;
                 let mut probes = 0..MOST_PROBES;
                 while probes.next().is_some() {
@@ -291,10 +314,10 @@ impl Spec {
             Rhythm::AnyOf(parts) if !parts.iter().any(Schedule::is_walked) => count_any(parts, here.inner, after, until),
             Rhythm::AnyOf(_) | Rhythm::AllOf(_) | Rhythm::Custom(_) | Rhythm::Once(_) | Rhythm::After(_) | Rhythm::Reboot => {
                 let setting = Setting { registered: here.inner.registered, ..setting };
-                let mut count = 0;
+                let (mut count, mut left) = (0, MOST_COUNTED_ASKED);
                 let mut at = after;
                 while count < MOST_COUNTED {
-                    match whole.next(setting, at) {
+                    match whole.next_within(setting, at, &mut left) {
                         Some(next) if next <= until => at = next,
                         _ => break,
                     }
@@ -335,11 +358,11 @@ fn count_any(parts: &[Schedule], inner: Setting<'_>, after: i64, until: i64) -> 
     let counts = parts.iter().map(|part| part.count(inner, after, until));
     let Some((densest, mut count)) = counts.enumerate().max_by_key(|(_, count)| *count) else { return 0 };
     let others = || parts.iter().enumerate().filter(|(place, _)| *place != densest).map(|(_, part)| part);
-    let (mut at, mut walked) = (after, 0);
+    let (mut at, mut walked, mut left) = (after, 0, MOST_COUNTED_ASKED);
     while walked < MOST_COUNTED {
-        let next = others().filter_map(|part| part.next(inner, at)).min();
+        let next = others().filter_map(|part| part.next_within(inner, at, &mut left)).min();
         let Some(next) = next.filter(|next| *next <= until) else { break };
-        if parts[densest].next(inner, next - 1) != Some(next) {
+        if parts[densest].next_within(inner, next - 1, &mut left) != Some(next) {
             count += 1;
         }
         at = next;

@@ -281,59 +281,9 @@ fn calendar_events_are_what_systemd_makes_of_them() {
 }
 
 #[test]
-fn no_text_makes_the_reader_panic_or_linger() {
-    let pieces = [
-        "Mon",
-        "Tuesday",
-        "fri",
-        "..",
-        "-",
-        ",",
-        " ",
-        "*",
-        "/",
-        "~",
-        ":",
-        "@",
-        ".",
-        "0",
-        "1",
-        "7",
-        "28",
-        "31",
-        "59",
-        "60",
-        "99",
-        "2026",
-        "0.25",
-        "59.9999999",
-        "99999999999999999999",
-        "UTC",
-        "Europe/Berlin",
-        "daily",
-        "\t",
-        "\u{e9}",
-        "\0",
-        "+",
-        "Sun..Mon",
-    ];
-    let mut taken = 0;
-    for seed in 0..100_000 {
-        let mut rng = fastrand::Rng::with_seed(seed);
-        let text: String = (0..rng.usize(0..12)).map(|_| rng.choice(pieces).unwrap()).collect();
-        let Ok(schedule) = Schedule::on_calendar(&text) else { continue };
-        taken += 1;
-        assert_eq!(schedule.to_string().parse(), Ok(schedule.clone()), "{text:?}");
-        let from = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
-        let next = schedule.next_after(from);
-        let back = next.and_then(|next| schedule.prev_before(next + TimeDelta::nanoseconds(1)));
-        assert_eq!(next, back, "{text:?}");
-        assert!(schedule.describe().starts_with("Runs "), "{text:?}");
-    }
-    assert!(taken > 100, "{taken}");
+fn what_is_too_long_is_refused() {
     for long in ["1,", "Mon,", "1..", "*", "9", "0.0000001,", "1/", " ", "\u{20ac}"] {
         assert!(Schedule::on_calendar(long.repeat(5000)).is_err(), "{long}");
-        let _ = Schedule::on_calendar(long.repeat(200));
     }
 }
 

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::{Import, ImportedJob, Note, NoteKind, Place};
+use crate::error::brief;
 use specifier::{Name, Specifiers};
 use unit::{Entry, LONGEST, Unit};
 
@@ -243,7 +244,7 @@ struct Notes(Vec<Note>);
 
 impl Notes {
     fn add(&mut self, place: Place, kind: NoteKind, text: String) {
-        self.0.push(Note { place, kind, text });
+        self.0.push(Note::new(place, kind, text));
     }
 
     fn at(&mut self, entry: &Entry, kind: NoteKind, text: String) {
@@ -251,7 +252,7 @@ impl Notes {
     }
 
     fn not_read(&mut self, entry: &Entry, accept: &str) {
-        let given: String = entry.value.chars().take(40).collect();
+        let given = brief(&entry.value);
         self.at(entry, NoteKind::NotCarried, format!("{}=`{given}` cannot be read; {accept} could", entry.key));
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::Notes;
 use super::span::{self, Span};
 use super::unit::{Entry, Unit, boolean};
+use crate::builder::bounded;
 use crate::import::NoteKind;
 use crate::schedule::{Rhythm, Schedule};
 
@@ -92,7 +93,7 @@ pub(super) fn read(unit: &Unit, file: &Path, notes: &mut Notes) -> Option<Timing
     let delay = length("RandomizedDelaySec").unwrap_or_default();
     // A microsecond is how systemd spells `at once`.
     let slack = if accuracy <= Duration::from_micros(1) { Duration::ZERO } else { accuracy };
-    schedule = schedule.with(|spec| (spec.slack, spec.jitter) = (slack, delay));
+    schedule = schedule.with(|spec| (spec.slack, spec.jitter) = (bounded(slack), bounded(delay)));
 
     for key in ["FixedRandomDelay", "WakeSystem", "OnClockChange", "OnTimezoneChange", "DeferReactivation"] {
         let Some(entry) = unit.last(SECTION, key).filter(|entry| boolean(&entry.value) == Some(true)) else { continue };

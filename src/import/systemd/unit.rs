@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::error::brief;
 use crate::import::Place;
 
 /// The longest file that is read, in bytes.
@@ -78,7 +79,7 @@ impl Unit {
                 value: value.trim_start().to_owned(),
                 place,
             }),
-            _ => self.odd.push((place, line.chars().take(40).collect())),
+            _ => self.odd.push((place, brief(line))),
         }
     }
 
