@@ -373,7 +373,7 @@ fn whatever_goes_on_a_retired_job_starts_nothing_and_goes() {
                             (gone_later + u64::from(more.is_some()), gone_at_once + u64::from(more.is_none()));
                     }
                 }
-                5 => drop(world.scheduler.pause()),
+                5 => world.scheduler.pause(),
                 6 => world.scheduler.resume(),
                 7 if world.held.len() > 0 => world.held.run(),
                 8 if world.held.len() > 0 => drop(world.held.take()),
