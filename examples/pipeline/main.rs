@@ -1,0 +1,116 @@
+//! A dated pipeline in luigi's way: each step has a file for each date, and does nothing if that is there.
+//!
+//! `extract` runs daily for the day before, and for days on which the program did not run; `locate` and `report` follow it.
+//! A run is known by when it was due, and so is what follows it: that makes the date, however late it is. So a backfill is
+//! nothing else than more runs of the first step, and a program that was killed goes on by looking what is there.
+//!
+//! `steps` is what each step makes, `dated` where that is kept, `log` what is said of it. This file joins them by a scheduler.
+//! The recorded earthquakes are read by the modules of the ingestion runner.
+
+mod cli;
+mod dated;
+#[path = "../ingestion_runner/feed.rs"]
+#[allow(dead_code, reason = "the pipeline needs no ids")]
+mod feed;
+#[path = "../ingestion_runner/join.rs"]
+#[allow(dead_code, reason = "the pipeline fetches nothing")]
+mod join;
+mod log;
+mod steps;
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use chrono::Utc;
+use clap::Parser;
+use flate2::read::GzDecoder;
+use punctual::{JobHandle, Missed, Pool, Scheduler, SqliteStore};
+
+use cli::Args;
+use dated::{Dated, date};
+use log::Log;
+
+type AnyError = Box<dyn Error + Send + Sync>;
+
+/// How long steps that go on at Ctrl-C have to end.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn main() -> ExitCode {
+    run(&Args::parse()).unwrap_or_else(|error| {
+        eprintln!("pipeline: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(args: &Args) -> Result<ExitCode, AnyError> {
+    dated::prepare(&args.dir).map_err(|error| format!("the folder {} cannot be used: {error}", args.dir.display()))?;
+    let mut builder = Scheduler::builder().zone(Utc).executor(Pool::new(args.at_most as usize));
+    if let Some(file) = &args.store {
+        let wrong = |error| format!("the store {} cannot be opened: {error}; check --store", file.display());
+        builder = builder.store(SqliteStore::open(file).map_err(wrong)?);
+    }
+    let scheduler: Scheduler = builder.build();
+    let log = Arc::new(Log::default());
+    let told = log.clone();
+    scheduler.on_event(move |event| told.tell(event, "report"));
+    let extract = register(&scheduler, args)?;
+    let _ = extract;
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let (asked, waker) = (stop.clone(), scheduler.clone());
+    ctrlc::set_handler(move || {
+        asked.store(true, Ordering::Relaxed);
+        waker.wake();
+    })?;
+    loop {
+        let tick = scheduler.run_pending();
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        scheduler.wait(tick.idle(Duration::from_secs(60)));
+    }
+    for job in scheduler.shutdown(PATIENCE) {
+        eprintln!("pipeline: {} has not ended", job.label());
+    }
+    log.summary();
+    Ok(if log.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// The three steps. Gives the first, which the others follow.
+fn register(scheduler: &Scheduler, args: &Args) -> Result<JobHandle<PathBuf>, AnyError> {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
+    let packed = File::open(data.join("earthquakes_all_week.geojson.gz"))?;
+    let (recording, _) = feed::read(&io::read_to_string(GzDecoder::new(packed))?)?;
+    let airports = join::airports(&fs::read_to_string(data.join("airports.csv"))?)?;
+
+    // A step that is cut off is done again: it has left nothing, or all.
+    let files = Dated::new(&args.dir, "extracted.csv");
+    let daily = scheduler.every(1).day().at(&args.at).missed(Missed::RunAll { most: 31 });
+    let daily = daily.named("extract").at_least_once().unless_done(files.find());
+    let extract = daily.background().do_with(move |run| -> Result<_, AnyError> {
+        Ok(files.write(run.facts(), &steps::extract(&recording, date(run.due()))?)?)
+    })?;
+
+    let files = Dated::new(&args.dir, "located.csv");
+    let following = scheduler.following(&extract).named("locate").at_least_once().unless_done(files.find());
+    let locate = following.background().do_with(move |run, extracted: &PathBuf| -> Result<_, AnyError> {
+        Ok(files.write(run.facts(), &steps::locate(extracted, &airports)?)?)
+    })?;
+
+    let files = Dated::new(&args.dir, "report.md");
+    let following = scheduler.following(&locate).named("report").at_least_once().unless_done(files.find());
+    following.background().do_with(move |run, located: &PathBuf| -> Result<_, AnyError> {
+        Ok(files.write(run.facts(), &steps::report(located, date(run.due()))?)?)
+    })?;
+
+    for step in [&extract, &locate] {
+        step.keep_results(|file| Some(file.to_str()?.into()), |kept| Some(String::from_utf8(kept.to_vec()).ok()?.into()));
+    }
+    Ok(extract)
+}
