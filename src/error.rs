@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 /// The longest schedule text, in bytes.
 pub(crate) const LONGEST_TEXT: usize = 4096;
 
@@ -101,6 +103,17 @@ pub enum Error {
          follow are given"
     )]
     OtherTarget { returns: &'static str, finds: &'static str },
+    #[error("a backfill from {from} to {to} holds no instant; the first is in it and is to be the earlier one")]
+    EmptyRange { from: DateTime<Utc>, to: DateTime<Utc> },
+    #[error(
+        "\"{schedule}\" counts elapsed time, so it has no occurrences in the past to backfill; align it to the clock with aligned(), \
+         or give it a time of day with at(..)"
+    )]
+    NoPast { schedule: String },
+    #[error("a job that follows others has no occurrences of its own; backfill the job with which its chain begins")]
+    NoOccurrences,
+    #[error("a backfill of {job} goes on; wait until it is over, or stop it")]
+    Backfilling { job: String },
     #[error("{word} of 0 would let nothing run; write 1 or more")]
     ZeroOfMany { word: &'static str },
     #[error("overlap(Allow {{ .. }}) needs runs beside each other, and this job runs on the polling thread; add background()")]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::backfill::{Told, Wanted};
 use crate::caught::drop_quietly;
 use crate::error::Error;
 use crate::history::History;
@@ -23,6 +24,8 @@ pub(crate) trait Control: Send + Sync {
     fn run_now(&self, id: JobId) -> bool;
     fn reschedule(&self, id: JobId, schedule: Schedule) -> Result<(), Error>;
     fn also_after(&self, id: JobId, upstream: JobId) -> Result<(), Error>;
+    fn backfill(&self, id: JobId, wanted: Wanted) -> Result<Arc<Told>, Error>;
+    fn stop_backfill(&self, id: JobId, told: &Arc<Told>) -> bool;
     fn snapshot(&self, id: JobId) -> Option<JobSnapshot>;
 }
 

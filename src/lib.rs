@@ -38,6 +38,7 @@
 
 #![warn(unreachable_pub)]
 
+mod backfill;
 mod builder;
 mod caught;
 mod clock;
@@ -70,6 +71,7 @@ mod sync;
 mod target;
 mod text;
 
+pub use backfill::{Backfill, BackfillProgress, Backfilling};
 pub use builder::{Alone, Deadline, Every, When};
 pub use clock::{Clock, ClockChange, ManualClock, SystemClock};
 #[cfg(feature = "command")]

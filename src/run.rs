@@ -92,10 +92,12 @@ pub enum LateBy {
     Store,
     /// The program was not running: it was due before this scheduler began, and is kept in a store.
     Down,
+    /// It was asked for afterwards: [`JobHandle::backfill`](crate::JobHandle::backfill).
+    Backfill,
 }
 
 impl LateBy {
-    pub(crate) const ALL: [LateBy; 13] = [
+    pub(crate) const ALL: [LateBy; 14] = [
         LateBy::Host,
         LateBy::OtherJobs,
         LateBy::Budget,
@@ -109,6 +111,7 @@ impl LateBy {
         LateBy::Slack,
         LateBy::Store,
         LateBy::Down,
+        LateBy::Backfill,
     ];
 }
 

@@ -82,6 +82,13 @@ fn given() -> Vec<(String, Error)> {
     row("first.also_after(&second), which follows first", first.also_after(&second));
     let (minute, moment) = (Duration::from_secs(60), Duration::from_secs(1));
     row("delay(1 min).within(1 s)", scheduler.following(&first).delay(minute).within(moment).do_(|| ()).map(drop));
+    let daily = scheduler.every(1).day().at("06:00").named("daily").do_(|| ()).unwrap();
+    let (from, to) = ("2026-02-01T00:00:00Z".parse().unwrap(), "2026-03-01T00:00:00Z".parse().unwrap());
+    row("first.backfill(..), every hour", first.backfill(from, to).start().map(drop));
+    row("second.backfill(..), which follows first", second.backfill(from, to).start().map(drop));
+    row("daily.backfill(to, from)", daily.backfill(to, from).start().map(drop));
+    daily.backfill(from, to).start().unwrap();
+    row("daily.backfill(..) a second time", daily.backfill(from, to).start().map(drop));
     row("second.also_after(&first), which follows first", second.also_after(&first));
     row("cron(\"0 0 31 2 *\")", scheduler.cron("0 0 31 2 *").do_(|| ()).map(drop));
     let job = scheduler.every(1).day().do_(|| ()).unwrap();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{Attempt, BlockedBy, Body, Followed, Live, State, Waiting};
+use super::entry::{AskedBy, Attempt, BlockedBy, Body, Followed, Live, State, Waiting};
 use super::keep::Gathering;
 use super::limits::ROOM;
 use super::plan::{Plan, Scale};
@@ -89,7 +89,7 @@ impl<C> Table<C> {
         };
         let view = RunView { facts, signals: job.signals().clone(), limit: None, claim };
         let (started, took, rules) = (moment.wall(), Duration::ZERO, job.rules.clone());
-        let attempt = Attempt { view, after, started, took, ends: None, rules, error: None };
+        let attempt = Attempt { view, after, started, took, ends: None, rules, fills: None, error: None };
         let Some(mut place) = self.spare.take() else { return Some(Box::new(attempt)) };
         *place = attempt;
         Some(place)
@@ -148,7 +148,9 @@ impl<C> Table<C> {
         let before = Before { last_start: job.last_start, missed_until: job.missed_until };
         job.asks_anew();
         if !matches!(origin, Origin::Attempt(..)) {
-            job.runs_left = job.runs_left.map(|left| left.saturating_sub(1));
+            if attempt.fills.is_none() {
+                job.runs_left = job.runs_left.map(|left| left.saturating_sub(1));
+            }
             job.last_start = Some(here);
             job.missed_until = job.on_scale(moment.now);
         }
@@ -293,7 +295,9 @@ impl<C> Table<C> {
         self.serial += 1;
         let serial = self.serial;
         let Some(job) = self.get_mut(id) else { return now.elapsed };
-        job.held_by = Some(attempt.view.facts.late_by);
+        if attempt.fills.is_none() {
+            job.held_by = Some(attempt.view.facts.late_by);
+        }
         let due = match &origin {
             Origin::Occurrence { due, .. } => {
                 job.plan.as_ref().map_or(now.elapsed, |plan| plan.wall(plan.jittered(*due), now).saturating_sub(now.ahead()))
@@ -304,7 +308,9 @@ impl<C> Table<C> {
         };
         if matches!(origin, Origin::Occurrence { edition, .. } if edition == job.edition) || matches!(origin, Origin::Waiting(_))
         {
-            job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
+            if attempt.fills.is_none() {
+                job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
+            }
             job.last_start = before.last_start;
             job.missed_until = before.missed_until;
         }
@@ -333,7 +339,7 @@ impl<C> Table<C> {
                 self.after.attempts.push(attempt);
             }
             Origin::Waiting(waiting) => {
-                if job.paused {
+                if job.paused && waiting.by != AskedBy::Backfill {
                     self.after.followed.extend(waiting.after);
                 } else {
                     job.besides.waiting.push_front(waiting);

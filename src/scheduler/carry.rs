@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ending::End;
-use super::entry::{Attempt, Besides, Chain, Followed, Job, Live, On, State, Waiting};
+use super::entry::{AskedBy, Attempt, Besides, Chain, Followed, Job, Live, On, State, Waiting};
 use super::plan::{Plan, Scale};
 use super::record::{Keep, KeptJob};
 use super::stepped::is_wrong_before;
@@ -267,7 +267,8 @@ impl<C> Job<C> {
                 }
                 RunState::Waiting { from, by_hand } => {
                     let (ready, number, cut_off) = (within(&from, delay), run.number, run.attempt);
-                    self.line_up(Waiting { due, ready, by_hand, after, number, cut_off });
+                    let by = if by_hand { AskedBy::Hand } else { AskedBy::Nobody };
+                    self.line_up(Waiting { due, ready, by, after, number, cut_off });
                 }
                 RunState::Again { from } => {
                     let error = run.error.clone().unwrap_or_default();
@@ -284,7 +285,7 @@ impl<C> Job<C> {
                         // It is not at work, so what was missed meanwhile does not overlap with it. It counts when it starts.
                         self.runs_left = self.runs_left.map(|left| left.saturating_add(1));
                         let (ready, number, cut_off) = (now.elapsed, run.number, attempt);
-                        self.line_up(Waiting { due, ready, by_hand: false, after, number, cut_off });
+                        self.line_up(Waiting { due, ready, by: AskedBy::Nobody, after, number, cut_off });
                     } else if let Some(kept) = self.kept_mut() {
                         kept.was_left(run, at, now);
                     }
@@ -342,7 +343,7 @@ impl<C> Job<C> {
         let claim = self.kept.as_ref().map(|kept| kept.claim.clone());
         let view = RunView { facts, signals: self.signals().clone(), limit: None, claim };
         let (rules, error) = (self.rules.clone(), run.error.clone().map(Into::into));
-        Attempt { view, after, started: now.wall, took: Duration::ZERO, ends: None, rules, error }
+        Attempt { view, after, started: now.wall, took: Duration::ZERO, ends: None, rules, fills: None, error }
     }
 }
 

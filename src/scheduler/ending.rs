@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{Attempt, Followed, Inline, Job, Live, On, State, Waiting};
+use super::entry::{AskedBy, Attempt, Followed, Inline, Job, Live, On, State, Waiting};
 use super::plan::Scale;
 use super::table::{AFTER_ALL_JOBS, Ask, Departed, Table};
 use super::value::{Value, keepable, write_failure, write_last};
@@ -88,8 +88,11 @@ impl<C> Table<C> {
         };
         let due = Due { due: to_nanos(&facts.due), first: to_nanos(&facts.first_missed), folded: facts.folded };
         let (number, cut_off) = (facts.number, facts.attempt.saturating_sub(1));
-        job.besides.waiting.push_front(Waiting { due, ready, by_hand: false, after: attempt.after.clone(), number, cut_off });
-        job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
+        let (by, after) = (AskedBy::Nobody, attempt.after.clone());
+        job.besides.waiting.push_front(Waiting { due, ready, by, after, number, cut_off });
+        if attempt.fills.is_none() {
+            job.runs_left = job.runs_left.map(|left| left.saturating_add(1));
+        }
         if let Some(kept) = job.kept_mut() {
             kept.not_begun(facts, false);
         }
@@ -181,6 +184,9 @@ impl<C> Table<C> {
         let (late, folded, number) = (facts.late, facts.folded, facts.attempt);
         let (due, first_missed) = (facts.due, facts.first_missed);
         let last = LastRun { due, first_missed, started: from_nanos(*started), took, late, folded, attempt: number, end };
+        if let Some(filling) = &attempt.fills {
+            filling.ends(end);
+        }
         let now = self.watch.last();
         let ended_wall = ended.saturating_add(now.ahead());
         let Some(job) = self.get_mut(id) else {
@@ -325,7 +331,7 @@ impl<C> Table<C> {
         job.besides.waiting.push_back(Waiting {
             due: Due::only(due),
             ready,
-            by_hand: false,
+            by: AskedBy::Nobody,
             after: Some(followed),
             number: 0,
             cut_off: 0,
@@ -350,7 +356,12 @@ impl<C> Table<C> {
         let limits = job.rules.clone();
         // A run at the first poll is its schedule, not besides it.
         let first = job.missed_until == i64::MIN && job.plan.as_ref().is_some_and(|plan| plan.schedule.is_reboot());
-        self.clear_waiting(id, DropReason::Paused, |waiting| !(first && waiting.by_hand));
+        self.clear_waiting(id, DropReason::Paused, |waiting| match waiting.by {
+            AskedBy::Nobody => true,
+            AskedBy::Hand => !first,
+            // It goes on with its job.
+            AskedBy::Backfill => false,
+        });
         self.release_from_block(id);
         limits.iter().flat_map(|rules| rules.limits.iter()).for_each(|limit| self.let_on(*limit, now));
         self.requeue(id);

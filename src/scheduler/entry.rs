@@ -7,6 +7,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::away::Launcher;
+use super::backfill::Filling;
 use super::begin::Starting;
 use super::limits::LimitId;
 use super::plan::{Plan, Scale};
@@ -14,6 +15,7 @@ use super::record::KeptJob;
 use super::run::{Called, Run};
 use super::table::earlier;
 use super::value::{Joined, Reader, Value};
+use crate::backfill::Told;
 use crate::clock::Now;
 use crate::event::{DropReason, Failure};
 use crate::history::History;
@@ -158,6 +160,7 @@ pub(super) struct Besides {
     pub(super) unrun: VecDeque<Unrun>,
     /// What its store has of it.
     pub(super) kept: Option<Box<KeptJob>>,
+    pub(super) filling: Option<Box<Filling>>,
 }
 
 impl Blank for Besides {
@@ -173,6 +176,7 @@ impl Blank for Besides {
             holds: 0,
             unrun: VecDeque::new(),
             kept: None,
+            filling: None,
         };
         &BLANK
     }
@@ -197,6 +201,8 @@ pub(super) struct Attempt {
     /// Until when it has time, in elapsed time.
     pub(super) ends: Option<i64>,
     pub(super) rules: Option<Arc<Rules>>,
+    /// Who is told of its end, if it is a backfill's.
+    pub(super) fills: Option<Arc<Told>>,
     /// Of a kept job: how its last failure reads.
     pub(super) error: Option<Box<str>>,
 }
@@ -224,13 +230,22 @@ pub(super) enum State {
     Starting(Box<Starting>),
 }
 
+/// Whether anybody has asked for a run that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AskedBy {
+    /// It came by itself: an occurrence that found another run going on, or a run to follow.
+    Nobody,
+    Hand,
+    Backfill,
+}
+
 /// A run that is to start besides the schedule.
 pub(super) struct Waiting {
     /// What it is for, by the wall clock. By hand, that is when it was asked for.
     pub(super) due: Due,
     /// From when on it may start, in elapsed time.
     pub(super) ready: i64,
-    pub(super) by_hand: bool,
+    pub(super) by: AskedBy,
     pub(super) after: Option<Followed>,
     /// Its number among the runs of a kept job, once it has one, and how many attempts at it were cut off.
     pub(super) number: u64,
@@ -466,16 +481,16 @@ impl<C> Job<C> {
         if self.chain.is_some() && self.plan.is_none() {
             if let Some(front) = self.besides.waiting.front_mut() {
                 front.ready = ready;
-                front.by_hand = true;
+                front.by = AskedBy::Hand;
             }
-        } else if let Some(asked) = self.besides.waiting.iter_mut().find(|waiting| waiting.by_hand) {
+        } else if let Some(asked) = self.besides.waiting.iter_mut().find(|waiting| waiting.by == AskedBy::Hand) {
             asked.ready = ready;
             asked.due = Due::only(now.wall);
         } else {
             self.besides.waiting.push_front(Waiting {
                 due: Due::only(now.wall),
                 ready,
-                by_hand: true,
+                by: AskedBy::Hand,
                 after: None,
                 number: 0,
                 cut_off: 0,
@@ -574,7 +589,7 @@ impl<C> Job<C> {
     /// Whether no further run can come.
     pub(super) fn is_over(&self) -> bool {
         let has_done = self.kept.as_ref().is_some_and(|kept| !kept.done.is_empty());
-        if self.busy() > 0 || has_done {
+        if self.busy() > 0 || has_done || self.filling.is_some() {
             return false;
         }
         let used_up = self.runs_left == Some(0);

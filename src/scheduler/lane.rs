@@ -136,7 +136,7 @@ impl Attempt {
             follows: Vec::new(),
         };
         let view = RunView { facts, signals: Arc::default(), limit: None, claim: None };
-        Attempt { view, after: None, started: 0, took: Duration::ZERO, ends: None, rules: None, error: None }
+        Attempt { view, after: None, started: 0, took: Duration::ZERO, ends: None, rules: None, fills: None, error: None }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::entry::{Block, BlockedBy, Followed, Job, Waiting};
+use super::entry::{AskedBy, Block, BlockedBy, Followed, Job, Waiting};
 use super::record::KeptJob;
 use super::table::Table;
 use crate::clock::Now;
@@ -204,7 +204,7 @@ impl<C> Table<C> {
         };
         // What waits without a number is written nowhere: occurrences are searched for anew from where the record has come to.
         let waits = |waiting: &Waiting| match waiting.number {
-            0 => waiting.by_hand || waiting.after.is_some(),
+            0 => waiting.by != AskedBy::Nobody || waiting.after.is_some(),
             number => {
                 let open = open(number).filter(|run| run.attempt == waiting.cut_off);
                 open.is_some_and(|run| matches!(run.state, RunState::Waiting { .. }))

@@ -8,6 +8,7 @@
 
 mod awaited;
 mod away;
+mod backfill;
 mod begin;
 mod carry;
 mod ending;
@@ -54,6 +55,7 @@ pub use summary::{Late, Lateness};
 pub use wait::{Spawned, UntilDue};
 pub use why::Why;
 
+use crate::backfill::{Told, Wanted};
 use crate::builder::{Every, When};
 use crate::caught::{caught, drop_quietly};
 use crate::clock::{Changes, Clock, Look, Now, SystemClock, Watch, read_together};
@@ -69,7 +71,7 @@ use crate::sync::atomic::AtomicBool;
 use crate::sync::{Condvar, Mutex, OnceLock, RwLock};
 use awaited::{Awaited, ClockTest};
 use away::{Returns, WayBack};
-use entry::Job;
+use entry::{AskedBy, Job};
 use glance::Glance;
 use keep::Keeping;
 use limits::Allows;
@@ -153,6 +155,8 @@ pub(crate) struct Shared<C> {
     changed: Condvar,
     /// Whether there are observers.
     watched: AtomicBool,
+    /// Whether there are backfills.
+    feeds: AtomicBool,
     observers: RwLock<Vec<Arc<Observer>>>,
     subscriptions: RwLock<Vec<Weak<Subscription>>>,
     callbacks: RwLock<Vec<Arc<Callback>>>,
@@ -378,6 +382,7 @@ impl<C: 'static> SchedulerBuilder<C> {
                 polling: AtomicBool::new(false),
                 changed: Condvar::new(),
                 watched: AtomicBool::new(false),
+                feeds: AtomicBool::new(false),
                 observers: RwLock::default(),
                 subscriptions: RwLock::default(),
                 callbacks: RwLock::default(),
@@ -803,7 +808,9 @@ impl<C: 'static> Control for Shared<C> {
         let next = plan.as_ref().map_or(Ok(None), |plan| register::first(plan, now))?;
         let result = self.with(|table| {
             table.release_from_block(id);
-            table.clear_waiting(id, DropReason::Rescheduled, |waiting| !waiting.by_hand && waiting.after.is_none());
+            table.clear_waiting(id, DropReason::Rescheduled, |waiting| waiting.by == AskedBy::Nobody && waiting.after.is_none());
+            // Its dates were those of the old one.
+            table.end_filling(id);
             let (Some(job), Some(new)) = (table.get_mut(id), &plan) else { return Err(Error::JobGone) };
             job.edition = job.edition.wrapping_add(1);
             job.runs_left = new.schedule.spec().times;
@@ -828,6 +835,14 @@ impl<C: 'static> Control for Shared<C> {
 
     fn also_after(&self, id: JobId, upstream: JobId) -> Result<(), Error> {
         self.with(|table| table.link(id, upstream))
+    }
+
+    fn backfill(&self, id: JobId, wanted: Wanted) -> Result<Arc<Told>, Error> {
+        self.begin_backfill(id, wanted)
+    }
+
+    fn stop_backfill(&self, id: JobId, told: &Arc<Told>) -> bool {
+        self.end_backfill(id, told)
     }
 
     fn snapshot(&self, id: JobId) -> Option<JobSnapshot> {

@@ -188,6 +188,7 @@ impl<C: 'static> Scheduler<C> {
         while let Some(step) = poll.next_step() {
             poll.take(step, host);
         }
+        poll.feed();
         drop(polling);
         poll.tick()
     }
@@ -209,6 +210,7 @@ impl<C: 'static> Scheduler<C> {
                 step => poll.take(step, host),
             }
         }
+        poll.feed();
         drop(polling);
         poll.tick()
     }
@@ -292,6 +294,13 @@ impl<'a, C: 'static> Poll<'a, C> {
     /// Whether its budget is spent. Something is always done, or nothing ever would be.
     fn is_spent(&self) -> bool {
         self.moved && self.budget_ends.is_some_and(|end| self.read >= end)
+    }
+
+    /// Lets backfills go on.
+    fn feed(&self) {
+        if self.shared().feeds.load(Ordering::Relaxed) {
+            self.shared().feed(self.now);
+        }
     }
 
     /// Leaves what is still due to the next poll.

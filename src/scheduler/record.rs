@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::entry::{Attempt, Besides, Followed, Job, Live, State, Waiting};
+use super::entry::{AskedBy, Attempt, Besides, Followed, Job, Live, State, Waiting};
 use super::plan::Plan;
 use super::value::bytes_of;
 use crate::caught::caught;
@@ -283,7 +283,7 @@ impl Waiting {
             first_missed: from_nanos(self.due.first),
             folded: self.due.folded,
             attempt: self.cut_off,
-            state: RunState::Waiting { from, by_hand: self.by_hand },
+            state: RunState::Waiting { from, by_hand: self.by == AskedBy::Hand },
             late: Duration::ZERO,
             late_by: LateBy::Host,
             took: Duration::ZERO,

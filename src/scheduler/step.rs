@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::away::Launcher;
 use super::begin::{Before, Beginning, Origin, lateness};
-use super::entry::{Attempt, Condition, Inline, Job, Live, State, Waiting};
+use super::entry::{AskedBy, Attempt, Condition, Inline, Job, Live, State, Waiting};
 use super::gate::{Entrance, Gate};
 use super::lease::READ_AGAIN;
 use super::limits::ROOM;
@@ -309,7 +309,7 @@ impl<C> Table<C> {
         let too_late = job.until().is_some_and(|until| now.wall > until);
         let grace = job.plan.as_ref().and_then(|plan| plan.grace);
         let late = front.after.is_none()
-            && !front.by_hand
+            && front.by == AskedBy::Nobody
             && grace.is_some_and(|grace| now.wall.saturating_sub(front.due.due) > length(grace));
         let drop = match () {
             () if too_late => Some(DropReason::Deadline),
@@ -328,7 +328,7 @@ impl<C> Table<C> {
             self.remove_if_over(id);
             return None;
         }
-        let (entrance, ready) = (if front.by_hand { Entrance::ByHand } else { Entrance::Run }, front.ready);
+        let (entrance, ready) = (if front.by == AskedBy::Hand { Entrance::ByHand } else { Entrance::Run }, front.ready);
         match self.gate(id, entrance, ready, moment) {
             Gate::Open => {}
             Gate::Shut => return None,
@@ -336,12 +336,18 @@ impl<C> Table<C> {
         }
         let job = self.get_mut(id)?;
         let waiting = job.besides.waiting.pop_front()?;
-        let due = match (waiting.by_hand, &waiting.after) {
-            (true, None) => Due::only(waiting.ready.saturating_add(now.ahead())),
+        let due = match (waiting.by, &waiting.after) {
+            (AskedBy::Hand, None) => Due::only(waiting.ready.saturating_add(now.ahead())),
             _ => waiting.due,
         };
-        let queued = waiting.after.is_none() && !waiting.by_hand;
-        let held_by = job.held_by.take().or(queued.then_some(LateBy::Overlap));
+        let filling = job.filling.as_ref().filter(|_| waiting.by == AskedBy::Backfill);
+        let fills = filling.map(|filling| filling.told().clone());
+        let held_by = job.held_by.take();
+        let held_by = match waiting.by {
+            AskedBy::Backfill => Some(LateBy::Backfill),
+            AskedBy::Nobody if waiting.after.is_none() => held_by.or(Some(LateBy::Overlap)),
+            _ => held_by,
+        };
         let after = waiting.after.clone();
         let (number, cut_off) = (waiting.number, waiting.cut_off);
         let at = match &after {
@@ -350,6 +356,7 @@ impl<C> Table<C> {
         };
         let mut attempt = self.attempt(id, Beginning { due, at, after, held_by, number }, moment)?;
         attempt.view.facts.attempt = cut_off.saturating_add(1);
+        attempt.fills = fills;
         self.begin(id, attempt, Origin::Waiting(waiting), moment, false)
     }
 
@@ -472,13 +479,21 @@ impl<C> Table<C> {
     /// An occurrence came while earlier runs go on: it waits or is dropped.
     fn overlapped(&mut self, id: JobId, run: Due, now: Now) {
         let Some(job) = self.get_mut(id) else { return };
-        let queued = job.waiting.iter().filter(|waiting| waiting.after.is_none() && !waiting.by_hand).count();
-        match job.overlap() {
-            Some(Overlap::Queue { most }) if queued < most as usize => {
+        let queued = job.waiting.iter().filter(|waiting| waiting.after.is_none() && waiting.by == AskedBy::Nobody).count();
+        let most = match job.overlap() {
+            Some(Overlap::Queue { most }) => most as usize,
+            // What was asked for of the past takes nothing from what comes.
+            _ => usize::from(job.live.iter().any(|live| live.attempt.fills.is_some())),
+        };
+        match queued < most {
+            true => {
                 let ready = run.due.saturating_sub(now.ahead()).min(now.elapsed);
-                job.besides.waiting.push_back(Waiting { due: run, ready, by_hand: false, after: None, number: 0, cut_off: 0 });
+                let waiting = Waiting { due: run, ready, by: AskedBy::Nobody, after: None, number: 0, cut_off: 0 };
+                let asked_for = |waiting: &Waiting| waiting.by == AskedBy::Backfill;
+                let place = job.waiting.iter().position(asked_for).unwrap_or(job.waiting.len());
+                job.besides.waiting.insert(place, waiting);
             }
-            _ => self.dropped(id, run.folded, run.first, run.due, DropReason::Overlapped),
+            false => self.dropped(id, run.folded, run.first, run.due, DropReason::Overlapped),
         }
     }
 

@@ -9,7 +9,7 @@ use std::task::Waker;
 
 use super::awaited::Awaited;
 use super::away::Returns;
-use super::entry::{Attempt, Besides, Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
+use super::entry::{AskedBy, Attempt, Besides, Block, BlockedBy, Chain, Followed, Job, Live, On, Rules, State, Unrun, Waiting};
 use super::keep::Keeping;
 use super::limits::{Allows, LimitId, Limits, ROOM};
 use super::part::Parting;
@@ -90,6 +90,8 @@ pub(super) struct Table<C> {
     held: Vec<JobId>,
     /// Jobs that were over as they were registered, since they had their last run in an earlier process.
     over: Vec<JobId>,
+    /// The jobs that have a backfill.
+    pub(super) filling: Vec<JobId>,
     /// While a poll goes on: whether another thread asked for something.
     asked_elsewhere: bool,
     /// What is done once the lock is free: things of the user's to be dropped, wakers to be woken, events to be told.
@@ -212,6 +214,7 @@ impl<C> Table<C> {
             polls: 0,
             held: Vec::new(),
             over: Vec::new(),
+            filling: Vec::new(),
             asked_elsewhere: false,
             after: After::default(),
         }
@@ -499,6 +502,8 @@ impl<C> Table<C> {
         let mut job = self.jobs.take(id.slot)?;
         self.unplace(id.slot);
         self.count -= 1;
+        // A backfill whose runs it would have followed may have room.
+        self.news += u64::from(!self.filling.is_empty());
         let now = self.watch.last();
         if let Some(Block { by: BlockedBy::Limit(limit, rank), .. }) = job.block.as_deref() {
             for limit in lines(*limit, job.rules.as_deref()) {
@@ -660,7 +665,8 @@ impl<C> Table<C> {
     /// If a poll has nothing to do: for how long none will have, and how long until the host is needed, as
     /// [`idle`](Self::idle) says.
     pub(super) fn quiet(&self, now: Now) -> Option<(i64, Option<i64>)> {
-        if !self.returned.is_empty() {
+        // A backfill may have room again for whatever reason.
+        if !self.returned.is_empty() || !self.filling.is_empty() {
             return None;
         }
         let until_written = self.until_written(now);
@@ -809,8 +815,8 @@ impl<C> Table<C> {
         job.besides.waiting = left;
         for waiting in gone {
             self.not_run_again(id, &waiting);
-            let Waiting { due, by_hand, after, .. } = waiting;
-            if !by_hand {
+            let Waiting { due, by, after, .. } = waiting;
+            if by != AskedBy::Hand {
                 self.dropped(id, due.folded, due.first, due.due, because);
             }
             self.after.followed.extend(after);

@@ -433,6 +433,7 @@ fn late_word(late_by: LateBy) -> &'static str {
         LateBy::Slack => "slack",
         LateBy::Store => "store",
         LateBy::Down => "down",
+        LateBy::Backfill => "backfill",
     }
 }
 
