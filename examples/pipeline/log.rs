@@ -65,7 +65,8 @@ impl Display for Log {
         let dates = self.0.lock();
         let count = |which| dates.values().filter(|(came, is_through)| *is_through && *came == Some(which)).count();
         let (made, there, failed) = (count(Came::Made), count(Came::WasThere), count(Came::Failed));
-        write!(f, "{} dates: {made} made, {there} were there, {failed} failed", dates.len())?;
+        let noun = if dates.len() == 1 { "date" } else { "dates" };
+        write!(f, "{} {noun}: {made} made, {there} were there, {failed} failed", dates.len())?;
         let left = dates.len() - made - there - failed;
         if left > 0 { write!(f, ", {left} not finished") } else { Ok(()) }
     }

@@ -21,22 +21,26 @@ mod steps;
 use std::error::Error;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{Days, NaiveDate, NaiveTime, Utc};
 use clap::Parser;
 use flate2::read::GzDecoder;
-use punctual::{JobHandle, Missed, Pool, Scheduler, SqliteStore};
+use punctual::{Backfilling, JobHandle, Missed, Pool, Scheduler, SqliteStore};
 
 use cli::Args;
 use dated::{Dated, date};
 use log::Log;
 
 type AnyError = Box<dyn Error + Send + Sync>;
+
+/// So many are there, so many may go on at once.
+const STEPS: usize = 3;
 
 /// How long steps that go on at Ctrl-C have to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<ExitCode, AnyError> {
     dated::prepare(&args.dir).map_err(|error| format!("the folder {} cannot be used: {error}", args.dir.display()))?;
-    let mut builder = Scheduler::builder().zone(Utc).executor(Pool::new(args.at_most as usize));
+    let mut builder = Scheduler::builder().zone(Utc).executor(Pool::new(STEPS));
     if let Some(file) = &args.store {
         let wrong = |error| format!("the store {} cannot be opened: {error}; check --store", file.display());
         builder = builder.store(SqliteStore::open(file).map_err(wrong)?);
@@ -60,7 +64,10 @@ fn run(args: &Args) -> Result<ExitCode, AnyError> {
     let told = log.clone();
     scheduler.on_event(move |event| told.tell(event, "report"));
     let extract = register(&scheduler, args)?;
-    let _ = extract;
+    let filling = args.backfill.as_ref().map(|dates| fill(&extract, dates, args)).transpose()?;
+    if let Some(next) = extract.next_run().filter(|_| !args.once) {
+        eprintln!("pipeline: {} is due {}; Ctrl-C ends this", date(next), next.format("%Y-%m-%d %H:%M UTC"));
+    }
 
     let stop = Arc::new(AtomicBool::new(false));
     let (asked, waker) = (stop.clone(), scheduler.clone());
@@ -70,7 +77,7 @@ fn run(args: &Args) -> Result<ExitCode, AnyError> {
     })?;
     loop {
         let tick = scheduler.run_pending();
-        if stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) || args.once && filling.as_ref().is_some_and(Backfilling::is_over) {
             break;
         }
         scheduler.wait(tick.idle(Duration::from_secs(60)));
@@ -82,7 +89,14 @@ fn run(args: &Args) -> Result<ExitCode, AnyError> {
     Ok(if log.has_failed() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The three steps. Gives the first, which the others follow.
+/// Makes the dates of a range: for each, the first step was due the day after.
+fn fill(extract: &JobHandle<PathBuf>, dates: &Range<NaiveDate>, args: &Args) -> Result<Backfilling, punctual::Error> {
+    let due = |date: NaiveDate| (date + Days::new(1)).and_time(NaiveTime::MIN).and_utc();
+    let filling = extract.backfill(due(dates.start), due(dates.end)).at_most(args.at_most);
+    if args.newest_first { filling.newest_first().start() } else { filling.start() }
+}
+
+/// The three steps, each of which does one date at a time. Gives the first, which the others follow.
 fn register(scheduler: &Scheduler, args: &Args) -> Result<JobHandle<PathBuf>, AnyError> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
     let packed = File::open(data.join("earthquakes_all_week.geojson.gz"))?;
