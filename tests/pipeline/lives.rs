@@ -133,3 +133,32 @@ fn days_that_were_missed_are_made_up_for() {
     let expected = [&failed[..], &["4 dates: 0 made, 0 were there, 4 failed".to_owned()]].concat();
     assert_eq!((code, lines), (Some(1), expected));
 }
+
+/// The first step of a date was done and recorded, and the power went before the second began.
+#[test]
+fn a_chain_that_was_cut_goes_on_from_the_store() {
+    let (folder, at) = (folder(), half_a_day_away());
+    let extracted = folder.path().join("2018-02-01-extracted.csv");
+    std::fs::write(&extracted, &undisturbed()["2018-02-01-extracted.csv"]).unwrap();
+    let store = folder.path().join("store.db");
+    {
+        let clock = ManualClock::new("2018-02-02T00:00:00Z".parse().unwrap());
+        let kept = SqliteStore::options().clock(clock.clone()).open(&store).unwrap();
+        let scheduler: Scheduler = Scheduler::builder().clock(clock.clone()).zone(Utc).store(kept).build();
+        let daily = scheduler.every(1).day().at(&at).missed(Missed::RunAll { most: 31 }).named("extract");
+        let file = extracted.clone();
+        let extract = daily.do_(move || Ok::<_, String>(file.clone())).unwrap();
+        extract.keep_results(|file| Some(file.to_str()?.into()), |_| None);
+        let follow = scheduler.following(&extract).named("locate").delay(Duration::from_secs(1));
+        follow.do_with(|_, _: &PathBuf| ()).unwrap();
+        clock.advance(Duration::from_secs(86_399));
+        let _ = (scheduler.run_pending(), scheduler.run_pending());
+        assert_eq!(extract.stats().runs, 1);
+    }
+    let mut life = Life::start(folder.path(), &["--store", store.to_str().unwrap(), "--at", &at]);
+    life.read_to("2018-02-01 report done");
+    life.signal(Signal::SIGTERM);
+    let (_, lines) = life.end();
+    assert!(lines.contains(&"2018-02-01 locate done".to_owned()), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.starts_with("2018-02-01 extract")), "{lines:#?}");
+}
