@@ -75,27 +75,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     files(folder).into_iter().map(|(name, (content, _))| (name, content)).collect()
 }
 
-const REPORT: &str = "\
-# Earthquakes on 2018-02-01
-
-231 in all, 42 of magnitude 2.5 or more.
-The strongest: magnitude 6.0, 272km SSE of Sigave, Wallis and Futuna, at 2018-02-01T11:05:50Z.
-
-| region | earthquakes | strongest |
-| --- | ---: | ---: |
-| California | 113 | 3.0 |
-| Alaska | 38 | 4.3 |
-| Nevada | 20 | 2.1 |
-| Hawaii | 9 | 2.6 |
-| Puerto Rico | 9 | 3.3 |
-| Canada | 7 | 3.8 |
-| Montana | 5 | 2.0 |
-| Washington | 5 | 1.7 |
-| Wyoming | 4 | 3.4 |
-| Utah | 3 | 1.9 |
-
-Elsewhere there were 18 more.
-";
+const REPORT: &str = include_str!("pipeline/2018-02-01-report.md");
 
 #[test]
 fn a_week_is_made_and_then_left_alone() {

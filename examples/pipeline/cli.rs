@@ -42,11 +42,16 @@ pub struct Args {
 }
 
 const EXAMPLES: &str = "Examples:
-  pipeline data --backfill 2018-01-31..2018-02-07 --once   the recorded week; again, and all is there
-  pipeline data --store data/pipeline.db                   yesterday's, every day at 06:00, until Ctrl-C
+  pipeline data --backfill 2018-01-31..2018-02-07 --once   the recorded week
+  pipeline data --store pipeline.db                        yesterday, daily
 
-Ctrl-C ends it once the steps that go on have ended; the next start goes on from there.
-The exit status is 0 if no date failed, 1 if one did or the program could not start, 2 if the command line was wrong.";
+Ctrl-C ends it once the steps that go on have ended, and the next start goes on
+from there.
+
+Exit status:
+  0  no date failed
+  1  a date failed, or the program could not start
+  2  the command line was wrong";
 
 fn dates(text: &str) -> Result<Range<NaiveDate>, String> {
     let parsed = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));

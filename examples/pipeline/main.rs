@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chrono::{Days, NaiveDate, NaiveTime, Utc};
+use chrono::{NaiveDate, NaiveTime, Utc};
 use clap::Parser;
 use flate2::read::GzDecoder;
 use punctual::{Backfilling, JobHandle, Missed, Pool, Scheduler, SqliteStore};
@@ -91,7 +91,7 @@ fn run(args: &Args) -> Result<ExitCode, AnyError> {
 
 /// Makes the dates of a range: for each, the first step was due the day after.
 fn fill(extract: &JobHandle<PathBuf>, dates: &Range<NaiveDate>, args: &Args) -> Result<Backfilling, punctual::Error> {
-    let due = |date: NaiveDate| (date + Days::new(1)).and_time(NaiveTime::MIN).and_utc();
+    let due = |date: NaiveDate| date.succ_opt().unwrap_or(date).and_time(NaiveTime::MIN).and_utc();
     let filling = extract.backfill(due(dates.start), due(dates.end)).at_most(args.at_most);
     if args.newest_first { filling.newest_first().start() } else { filling.start() }
 }
@@ -99,9 +99,10 @@ fn fill(extract: &JobHandle<PathBuf>, dates: &Range<NaiveDate>, args: &Args) -> 
 /// The three steps, each of which does one date at a time. Gives the first, which the others follow.
 fn register(scheduler: &Scheduler, args: &Args) -> Result<JobHandle<PathBuf>, AnyError> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
-    let packed = File::open(data.join("earthquakes_all_week.geojson.gz"))?;
+    let lost = |error| format!("{} cannot be read: {error}; run this from a checkout of the project", data.display());
+    let packed = File::open(data.join("earthquakes_all_week.geojson.gz")).map_err(lost)?;
     let (recording, _) = feed::read(&io::read_to_string(GzDecoder::new(packed))?)?;
-    let airports = join::airports(&fs::read_to_string(data.join("airports.csv"))?)?;
+    let airports = join::airports(&fs::read_to_string(data.join("airports.csv")).map_err(lost)?)?;
 
     // A step that is cut off is done again: it has left nothing, or all.
     let files = Dated::new(&args.dir, "extracted.csv");
