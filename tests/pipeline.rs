@@ -3,11 +3,9 @@
 //! `PUNCTUAL_CASES` says how many weeks of kills, `PUNCTUAL_SEED` with which to begin.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant, SystemTime};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use chrono::{TimeDelta, Utc};
 use tempfile::TempDir;
@@ -15,9 +13,6 @@ use tempfile::TempDir;
 /// The dates that the recording has.
 const WEEK: [&str; 7] = ["2018-01-31", "2018-02-01", "2018-02-02", "2018-02-03", "2018-02-04", "2018-02-05", "2018-02-06"];
 const THE_WEEK: [&str; 3] = ["--backfill", "2018-01-31..2018-02-07", "--once"];
-
-/// Nothing here takes a tenth of it.
-const BOUND: Duration = Duration::from_secs(60);
 
 /// Cargo builds the examples along with the tests, into the folder beside theirs.
 fn pipeline(folder: &Path, arguments: &[&str]) -> Command {
@@ -189,54 +184,6 @@ fn what_is_wrong_is_said_with_what_to_do() {
         let output = pipeline(folder, arguments).stderr(Stdio::piped()).output().unwrap();
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(code) && err.contains(said), "{arguments:?}: {:?} {err}", output.status);
-    }
-}
-
-/// One life of the program, whose lines are read as they come.
-struct Life {
-    child: Child,
-    lines: Receiver<String>,
-    seen: Vec<String>,
-}
-
-impl Life {
-    fn start(folder: &Path, arguments: &[&str]) -> Life {
-        let mut child = pipeline(folder, arguments).stderr(Stdio::null()).spawn().expect("the example is built with the tests");
-        let (tell, lines) = channel();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(squeezed(&line))));
-        Life { child, lines, seen: Vec::new() }
-    }
-
-    /// Reads on until a line has this in it.
-    fn read_to(&mut self, text: &str) {
-        let end = Instant::now() + BOUND;
-        while !self.seen.last().is_some_and(|line| line.contains(text)) {
-            let line = self.lines.recv_timeout(end.saturating_duration_since(Instant::now()));
-            self.seen.push(line.unwrap_or_else(|error| panic!("{error} before {text:?}; said:\n{}", self.seen.join("\n"))));
-        }
-    }
-
-    /// Reads on for so long, or until it has ended.
-    fn read_for(&mut self, time: Duration) {
-        let end = Instant::now() + time;
-        while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
-            self.seen.push(line);
-        }
-    }
-
-    /// Its exit code, and all that it said.
-    fn end(mut self) -> (Option<i32>, Vec<String>) {
-        self.read_for(BOUND);
-        let code = self.child.wait().unwrap().code();
-        (code, std::mem::take(&mut self.seen))
-    }
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

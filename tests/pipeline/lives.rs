@@ -1,15 +1,71 @@
 //! Lives that end early, by a signal, and those that go on from there.
 
-use chrono::Days;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+use chrono::{Days, TimeDelta, Utc};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use punctual::{ManualClock, Missed, Scheduler, SqliteStore};
 
-use super::*;
+use super::{THE_WEEK, contents, files, folder, half_a_day_away, pipeline, run, squeezed, undisturbed};
+
+/// Nothing here takes a tenth of it.
+const BOUND: Duration = Duration::from_secs(60);
+
+/// One life of the program, whose lines are read as they come.
+struct Life {
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
 
 impl Life {
+    fn start(folder: &Path, arguments: &[&str]) -> Life {
+        let mut child = pipeline(folder, arguments).stderr(Stdio::null()).spawn().expect("the example is built with the tests");
+        let (tell, lines) = channel();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || out.lines().map_while(Result::ok).try_for_each(|line| tell.send(squeezed(&line))));
+        Life { child, lines, seen: Vec::new() }
+    }
+
     fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
+    }
+
+    /// Reads on until a line has this in it.
+    fn read_to(&mut self, text: &str) {
+        let end = Instant::now() + BOUND;
+        while !self.seen.last().is_some_and(|line| line.contains(text)) {
+            let line = self.lines.recv_timeout(end.saturating_duration_since(Instant::now()));
+            self.seen.push(line.unwrap_or_else(|error| panic!("{error} before {text:?}; said:\n{}", self.seen.join("\n"))));
+        }
+    }
+
+    /// Reads on for so long, or until it has ended.
+    fn read_for(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while let Ok(line) = self.lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            self.seen.push(line);
+        }
+    }
+
+    /// Its exit code, and all that it said.
+    fn end(mut self) -> (Option<i32>, Vec<String>) {
+        self.read_for(BOUND);
+        let code = self.child.wait().unwrap().code();
+        (code, std::mem::take(&mut self.seen))
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -45,7 +101,7 @@ fn week(seed: u64, whole: &BTreeMap<String, Vec<u8>>) -> String {
         arguments.extend(["--store", store.to_str().unwrap()]);
     }
     let (mut done, mut first_seen): (Vec<String>, BTreeMap<String, SystemTime>) = Default::default();
-    let (mut kills, mut parts) = (0, 0);
+    let (mut kills, mut parts) = (0, BTreeSet::new());
     loop {
         let mut life = Life::start(folder.path(), &arguments);
         let lines = rng.usize(0..5);
@@ -60,7 +116,7 @@ fn week(seed: u64, whole: &BTreeMap<String, Vec<u8>>) -> String {
         holds_nothing_half(folder.path(), whole, seed);
         for (name, (_, written)) in files(folder.path()) {
             if name.starts_with(".part-") {
-                parts += 1;
+                parts.insert(name);
             } else if whole.contains_key(&name) {
                 let first = *first_seen.entry(name.clone()).or_insert(written);
                 assert_eq!(first, written, "seed {seed}: {name} was made twice");
@@ -83,7 +139,7 @@ fn week(seed: u64, whole: &BTreeMap<String, Vec<u8>>) -> String {
     assert_eq!(&left, whole, "seed {seed}");
     let times = done.len();
     assert_eq!(done.into_iter().collect::<BTreeSet<_>>().len(), times, "seed {seed}: a step was done twice");
-    format!("{kills} kills, {parts} of them in the middle of a write; {times} of 21 steps were said to be done")
+    format!("{kills} kills, {} of them in the middle of a write; {times} of 21 steps were said to be done", parts.len())
 }
 
 #[test]
