@@ -14,7 +14,8 @@ impl<T> JobHandle<T> {
     /// Begins to run the job for the occurrences that its schedule has in a range of the past: from `from` on, before `to`, and
     /// not after now. [`Backfill::start`] ends the chain.
     ///
-    /// Each has a run of its own, with its own [`due`](crate::RunView::due), and those that follow the job follow it. A job that
+    /// The range is of due times: what a job that is due at 06:00 does for the day before is asked for by the day after. Each
+    /// occurrence has a run of its own, with its own [`due`](crate::RunView::due), and those that follow the job follow it. A job that
     /// says [`unless_done`](crate::When::unless_done) so runs what is missing, and if the program ends in between, the same
     /// backfill in its next process goes on from there; without a target every occurrence is run. Such a run is late by
     /// [`LateBy::Backfill`](crate::LateBy::Backfill), and no grace applies to it. All other rules of the job do: its overlap,

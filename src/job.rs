@@ -16,6 +16,7 @@ use crate::id::{JobId, label};
 use crate::run::Progress;
 use crate::schedule::Schedule;
 use crate::sync::Mutex;
+use crate::target::Look;
 
 /// What a scheduler does for the holders of handles.
 pub(crate) trait Control: Send + Sync {
@@ -43,11 +44,13 @@ struct Rest<T> {
     /// Of a job that is gone.
     end: Option<History>,
     codec: Option<Arc<Codec<T>>>,
+    /// What finds it again.
+    target: Option<Arc<Look<T>>>,
 }
 
 impl<T> Left<T> {
     fn rest(&mut self) -> &mut Rest<T> {
-        self.rest.get_or_insert_with(|| Box::new(Rest { error: None, end: None, codec: None }))
+        self.rest.get_or_insert_with(|| Box::new(Rest { error: None, end: None, codec: None, target: None }))
     }
 }
 
@@ -91,6 +94,15 @@ impl<T> Results<T> {
     /// How its results are written, if that was said.
     pub(crate) fn codec(&self) -> Option<Arc<Codec<T>>> {
         self.0.lock().rest.as_ref()?.codec.clone()
+    }
+
+    /// What finds them again, if that was said.
+    pub(crate) fn target(&self) -> Option<Arc<Look<T>>> {
+        self.0.lock().rest.as_ref()?.target.clone()
+    }
+
+    pub(crate) fn found_by(&self, target: Arc<Look<T>>) {
+        self.0.lock().rest().target = Some(target);
     }
 
     fn value(&self) -> Option<Arc<T>> {
@@ -282,7 +294,8 @@ impl<T> JobHandle<T> {
     /// `write` is called for each result, where the job ran; with `None`, or a panic, that one is not kept. `read` is called with
     /// what was written, where the other job is to run; with `None` that run fails. The program that reads may be a later
     /// release than the one that wrote. Without this a run to follow that an earlier process left is dropped
-    /// ([`DropReason::ResultLost`](crate::DropReason::ResultLost)), unless the result is `()`, or
+    /// ([`DropReason::ResultLost`](crate::DropReason::ResultLost)), unless the result is `()`, or the job's target
+    /// ([`unless_done`](crate::When::unless_done)) finds it again, or
     /// [`on_failure`](crate::Following::on_failure) or [`on_end`](crate::Following::on_end) is followed: those are always kept.
     ///
     /// ```

@@ -41,7 +41,7 @@ impl<R: TargetResult, E: Into<BoxError>> TargetResult for Result<R, E> {
 }
 
 /// Looks whether what a run is for is there: what the run would return, if so.
-type Look<T> = dyn Fn(&RunFacts) -> Result<Option<T>, BoxError> + Send + Sync;
+pub(crate) type Look<T> = dyn Fn(&RunFacts) -> Result<Option<T>, BoxError> + Send + Sync;
 
 /// A job's target, before it is known what the job returns.
 pub(crate) struct Target {

@@ -206,6 +206,40 @@ fn what_was_done_before_the_process_ended_is_not_done_again() {
     assert_eq!((last.end, last.attempt, *calls.lock()), (RunEnd::AlreadyDone, 2, 1));
 }
 
+/// A result that was not kept in the store is found where the run has put it.
+#[test]
+fn who_follows_in_the_next_process_is_given_what_the_target_finds() {
+    for (is_there, expected) in [(true, "7"), (false, "the result to follow could not be read from the store")] {
+        let clock = ManualClock::new("2026-03-01T10:00:00Z".parse().unwrap());
+        let (store, shelf, noted) = (MemoryStore::new(clock.clone()), Shelf::default(), Arc::new(Mutex::new(Vec::new())));
+        let life = || {
+            let scheduler: Scheduler = Scheduler::builder().clock(clock.clone()).zone(chrono::Utc).store(store.clone()).build();
+            let (there, put) = (shelf.clone(), shelf.clone());
+            let fetch = scheduler.every(1).hour().named("fetch").unless_done(move |run| there.has(run).then_some(7u32));
+            let fetch = fetch.do_with(move |run| {
+                put.put(&hour(run.facts()));
+                Ok::<u32, String>(1)
+            });
+            let (later, noted) = (scheduler.following(&fetch.unwrap()).named("clean").delay(SECOND), noted.clone());
+            let later = later.do_with(move |_, n: &u32| noted.lock().push(n.to_string())).unwrap();
+            (scheduler, later)
+        };
+        let (scheduler, _) = life();
+        clock.advance(HOUR);
+        let _ = scheduler.run_pending();
+        let _ = scheduler.run_pending();
+        drop(scheduler);
+        if !is_there {
+            shelf.0.lock().clear();
+        }
+        let (scheduler, later) = life();
+        clock.advance(SECOND);
+        let _ = scheduler.run_pending();
+        noted.lock().extend(later.last_error().map(|error| error.to_string()));
+        assert_eq!(*noted.lock(), [expected]);
+    }
+}
+
 /// What a job says itself counts as what its target says.
 #[test]
 fn a_job_may_find_out_by_itself() {

@@ -179,3 +179,60 @@ fn a_long_chain_comes_and_goes_in_one_go() {
     first.cancel();
     assert!(world.scheduler.is_empty());
 }
+
+/// In whatever order two jobs end, and however many dates they are apart.
+#[test]
+fn of_the_same_due_each_date_comes_together_once() {
+    for seed in 0..100 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let world = World::new();
+        let hourly = || world.scheduler.cron("0 * * * *").missed(Missed::RunAll { most: 99 }).overlap(Overlap::Allow { most: 9 });
+        let first = hourly().background().do_with(|run| Ok::<_, String>(run.due())).unwrap();
+        let second = world.scheduler.following(&first).overlap(Overlap::Queue { most: 99 }).background();
+        let second = second.do_with(|run, due| Ok::<_, String>((run.due(), *due))).unwrap();
+        let other = hourly().background().do_with(|run| Ok::<_, String>(run.due())).unwrap();
+        let note = world.note();
+        let both = world.scheduler.following_all((&second, &other)).same_due();
+        let both = both.do_with(move |run, (second, other)| {
+            assert_eq!((second.0, second.1, **other), (run.due(), run.due(), run.due()));
+            note(&run.due().format("%H").to_string());
+        });
+        both.unwrap();
+        world.clock.advance(12 * HOUR);
+        let mut held = Vec::new();
+        for _ in 0..400 {
+            let _ = world.scheduler.run_pending();
+            while world.held.len() > 0 {
+                held.push(world.held.take());
+            }
+            if !held.is_empty() && rng.bool() {
+                held.swap_remove(rng.usize(0..held.len())).run();
+            }
+        }
+        let noted = world.noted();
+        let mut hours: Vec<&str> = noted.split(' ').collect();
+        hours.sort_unstable();
+        assert_eq!(hours, ["11", "12", "13", "14", "15", "16", "17", "18", "19", "20", "21", "22"], "seed {seed}");
+    }
+}
+
+#[test]
+fn of_the_same_due_too_many_that_lack_one_give_way_and_that_is_said() {
+    let world = World::new();
+    world.noting_events(|event| match event {
+        Event::Dropped { since, because: DropReason::Overlapped, .. } => Some(since.format("%H:%M").to_string()),
+        _ => None,
+    });
+    let [first, second] = [0, 1].map(|_| world.scheduler.cron("* * * * *").named("each").do_(|| ()).unwrap());
+    let both = world.scheduler.following_all((&first, &second)).same_due().do_(world.noting("both")).unwrap();
+    second.pause();
+    for _ in 0..1000 {
+        assert_eq!(world.after(MINUTE), "");
+    }
+    assert_eq!(world.after(MINUTE), "10:01");
+    assert_eq!(both.stats().dropped, 1);
+    second.resume();
+    assert_eq!(world.after(MINUTE), "10:02 both", "what is oldest goes, and what is complete comes");
+    let refused = world.scheduler.following(&first).same_due().do_(|| ());
+    assert!(matches!(refused, Err(Error::NothingSaid { word: "same_due", without: "following_all" })));
+}

@@ -223,6 +223,44 @@ fn a_set_that_lacks_one_is_completed_in_the_next_process() {
     assert_eq!(machine.noted(), ["7 of 13:00 and 1 of 13:30"]);
 }
 
+/// The first is two dates ahead as its process ends; the other one catches up in the next.
+#[test]
+fn sets_of_several_dates_are_completed_in_the_next_process() {
+    let machine = Machine::new();
+    for life in 0..2 {
+        let it = machine.boot();
+        let hourly = || it.scheduler.cron("0 * * * *").missed(punctual::Missed::RunAll { most: 9 });
+        let first = hourly().named("first").do_with(|run| Ok::<_, String>(run.due().timestamp() as u32)).unwrap();
+        let second = hourly().named("second").do_with(|run| Ok::<_, String>(run.due().timestamp() as u32)).unwrap();
+        assert!(keeps(&first) && keeps(&second));
+        let note = it.noting();
+        let both = it.scheduler.following_all((&first, &second)).same_due().named("both");
+        let both = both.do_with(move |run, (one, other): &(Arc<u32>, Arc<u32>)| {
+            assert_eq!((**one, **other), (run.due().timestamp() as u32, run.due().timestamp() as u32));
+            note(run.due().format("%H").to_string());
+        });
+        both.unwrap();
+        if life == 0 {
+            second.pause();
+            for _ in 0..2 {
+                it.poll();
+                it.pass(HOUR);
+            }
+        } else {
+            second.resume();
+            let filling = second
+                .backfill("2026-03-01T13:00:00Z".parse().unwrap(), "2026-03-01T15:00:00Z".parse().unwrap())
+                .start()
+                .unwrap();
+            while !filling.is_over() {
+                it.poll();
+            }
+        }
+        it.die();
+    }
+    assert_eq!(machine.noted(), ["13", "14"]);
+}
+
 #[test]
 fn what_cannot_be_written_or_read_is_said() {
     type Case = (&'static str, fn(&u32) -> Option<Vec<u8>>, fn(&[u8]) -> Option<u32>, &'static str);

@@ -220,15 +220,12 @@ impl<C> Job<C> {
             let sets = waiting.iter().filter_map(|waiting| waiting.after.as_ref());
             sets.flat_map(|after| &after.runs).any(|other| (other.id, other.number) == (run.id, run.number))
         };
-        for (_, latest) in &mut all.latest {
-            gone.extend(latest.take_if(|latest| latest.runs.iter().any(was_written)));
-        }
+        gone.extend(all.give_up(|latest| latest.runs.iter().any(was_written)));
         for (run, found) in gathered.iter().zip(found) {
-            let from = found.as_ref().and_then(|found| Some(found.runs.first()?.id));
-            match all.latest.iter_mut().find(|(id, _)| Some(*id) == from) {
-                Some(_) if found.as_ref().is_some_and(|found| found.runs.iter().any(|run| in_set(run))) => {}
-                // One that has come since is newer.
-                Some((_, latest)) => *latest = latest.take().or(found),
+            let from = found.as_ref().and_then(|found| found.runs.first()).map(|run| run.id).filter(|id| all.has(*id));
+            match found.zip(from) {
+                Some((found, _)) if found.runs.iter().any(|run| in_set(run)) => {}
+                Some((found, from)) => all.take_older(from, found),
                 None => {
                     let (name, since, because) = (name.clone(), run.due, DropReason::ResultLost);
                     lost.push(Event::Dropped { id, name, occurrences: 1, since, because });
@@ -402,7 +399,7 @@ fn followed(chain: &Chain, runs: &[FollowedRun], named: &dyn Fn(&str) -> Option<
 /// What a job is given of a run that it follows.
 fn value(chain: &Chain, run: &RunFacts, bytes: Option<&Arc<[u8]>>) -> Option<Value> {
     let value: Value = match chain.on {
-        On::Success => return kept(bytes, chain.reader(run.id)?),
+        On::Success => return kept(run, bytes, chain.reader(run.id)?),
         On::Failure => {
             let kind = read_failure(bytes?)?;
             Arc::new(Failure { id: run.id, name: run.name.clone(), due: run.due, attempt: run.attempt, kind })

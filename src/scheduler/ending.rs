@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{AskedBy, Attempt, Followed, Inline, Job, Live, On, State, Waiting};
+use super::entry::{AskedBy, Attempt, Followed, Inline, Job, Live, On, State, Taken, Waiting};
 use super::plan::Scale;
 use super::table::{AFTER_ALL_JOBS, Ask, Departed, Table};
-use super::value::{Value, keepable, write_failure, write_last};
+use super::value::{Value, keepable, kept, write_failure, write_last};
 use crate::clock::Now;
 use crate::event::{DropReason, Event, Failure, RemoveReason};
 use crate::id::JobId;
@@ -289,21 +289,27 @@ impl<C> Table<C> {
         let Some(job) = self.get_mut(id).filter(|job| !job.paused) else { return };
         let linked = job.plan.is_some();
         let Some(chain) = job.chain_mut().filter(|chain| chain.on.matches(effect.end)) else { return };
-        let value = if linked { None } else { effect.value_for(chain.on, is_kept) };
+        let mut value = if linked { None } else { effect.value_for(chain.on, is_kept) };
         if value.is_none() && !linked {
             return;
         }
         // Of a run of an earlier process that had said itself that it was done the result is not known.
-        let is_lost = |value: &Value| chain.on == On::Success && value.is::<()>() && !chain.is_unit(upstream);
-        if value.as_ref().is_some_and(is_lost) {
-            let due = to_nanos(&effect.facts.due);
-            return self.dropped(id, 1, due, due, DropReason::ResultLost);
+        let is_unknown = |value: &Value| chain.on == On::Success && value.is::<()>() && !chain.is_unit(upstream);
+        if value.as_ref().is_some_and(is_unknown) {
+            value = chain.reader(upstream).and_then(|reader| kept(&effect.facts, None, reader));
+            if value.is_none() {
+                let due = to_nanos(&effect.facts.due);
+                return self.dropped(id, 1, due, due, DropReason::ResultLost);
+            }
         }
         let mut followed = Followed { runs: vec![effect.facts.clone()], value, ended: effect.ended };
         let within = chain.within;
-        let set = chain.all.as_mut().map(|all| all.take(upstream, followed.clone(), within));
-        if let Some((set, gone)) = set {
-            self.after.followed.extend(gone);
+        let taken = chain.all.as_mut().map(|all| all.take(upstream, followed.clone(), within));
+        if let Some(Taken { set, unused, incomplete }) = taken {
+            self.after.followed.extend(unused);
+            if let Some(due) = incomplete {
+                self.dropped(id, 1, due, due, DropReason::Overlapped);
+            }
             let Some(set) = set else {
                 self.after.followed.push(followed);
                 return self.touch(id);

@@ -24,7 +24,7 @@ use crate::job::{Blocked, Epitaph, JobSnapshot};
 use crate::policy::{Backoff, Due, Missed, Overlap};
 use crate::queue::Rank;
 use crate::run::{LateBy, RunFacts, RunView, Signals};
-use crate::schedule::{Schedule, Zone, from_nanos, length};
+use crate::schedule::{Schedule, Zone, from_nanos, length, to_nanos};
 use crate::seldom::{Blank, Seldom};
 
 /// What a job on the polling thread does, given the value of the run that it follows.
@@ -105,6 +105,9 @@ pub(super) struct Retry {
     pub(super) backoff: Backoff,
     pub(super) only: Option<Worth>,
 }
+
+/// Of sets that are not complete no more are kept than this.
+const MOST_SETS: usize = 1000;
 
 /// A job in the table.
 pub(super) struct Job<C> {
@@ -281,9 +284,19 @@ pub(super) enum On {
 
 /// One success of each of several jobs.
 pub(super) struct All {
-    /// The jobs, and the last of each that was not used up.
-    pub(super) latest: Vec<(JobId, Option<Followed>)>,
+    jobs: Vec<JobId>,
     pub(super) join: Join,
+    /// Whether they are to be due at the same instant.
+    same_due: bool,
+    /// What was gathered and not used up, in the order in which it began. If any will do, there is one at most.
+    sets: VecDeque<Set>,
+}
+
+/// The last success of each that has had one, in the order of the jobs.
+struct Set {
+    /// When they were due, if that matters.
+    due: Option<i64>,
+    latest: Vec<Option<Followed>>,
 }
 
 /// What holds a job back, and when it is looked at again.
@@ -646,38 +659,100 @@ impl Chain {
     /// Whether there can be further runs to follow.
     pub(super) fn goes_on(&self) -> bool {
         match &self.all {
-            Some(all) => {
-                let comes = |(id, latest): &(JobId, Option<Followed>)| latest.is_some() || self.upstreams.contains(id);
-                !self.upstreams.is_empty() && all.latest.iter().all(comes)
-            }
+            Some(all) => all.may_be_complete(&self.upstreams),
             None => !self.upstreams.is_empty(),
         }
     }
 }
 
 impl All {
-    /// Takes a success of one of the jobs in. Gives the set, if it is complete with this one, and what is not needed any
-    /// more, which is the user's to drop.
-    pub(super) fn take(&mut self, from: JobId, one: Followed, within: Option<i64>) -> (Option<Followed>, Vec<Followed>) {
-        let ended = one.ended;
-        let mut gone = Vec::new();
-        for (_, latest) in self.latest.iter_mut().filter(|(id, _)| *id == from) {
-            gone.extend(latest.replace(one.clone()));
-        }
-        gone.push(one);
-        for (_, latest) in &mut self.latest {
-            gone.extend(latest.take_if(|one| within.is_some_and(|within| ended.saturating_sub(one.ended) > within)));
-        }
-        if !self.latest.iter().all(|(_, latest)| latest.is_some()) {
-            return (None, gone);
-        }
-        let set: Vec<Followed> = self.latest.iter_mut().filter_map(|(_, latest)| latest.take()).collect();
-        let values: Vec<Value> = set.iter().filter_map(|one| one.value.clone()).collect();
-        let runs = set.iter().flat_map(|one| one.runs.iter().cloned()).collect();
-        gone.extend(set);
-        let value = Arc::new(Joined { values, join: self.join });
-        (Some(Followed { runs, value: Some(value), ended }), gone)
+    pub(super) fn new(jobs: Vec<JobId>, join: Join, same_due: bool) -> Self {
+        All { jobs, join, same_due, sets: VecDeque::new() }
     }
+
+    /// Whether it is one of the jobs.
+    pub(super) fn has(&self, id: JobId) -> bool {
+        self.jobs.contains(&id)
+    }
+
+    /// What was gathered and not used up.
+    pub(super) fn gathered(&self) -> impl Iterator<Item = &Followed> {
+        self.sets.iter().flat_map(|set| set.latest.iter().flatten())
+    }
+
+    /// Whether a set can still be complete, if these are the jobs that can have further successes.
+    fn may_be_complete(&self, upstreams: &[JobId]) -> bool {
+        let all_come = self.jobs.iter().all(|id| upstreams.contains(id));
+        let comes = |set: &Set| self.jobs.iter().zip(&set.latest).all(|(id, latest)| latest.is_some() || upstreams.contains(id));
+        !upstreams.is_empty() && (all_come || self.sets.iter().any(comes))
+    }
+
+    /// The places of what one of the jobs has had that was due then; a set is begun for it if there is none.
+    fn places(&mut self, from: JobId, due: i64) -> impl Iterator<Item = &mut Option<Followed>> {
+        let due = self.same_due.then_some(due);
+        if !self.sets.iter().any(|set| set.due == due) {
+            self.sets.push_back(Set { due, latest: vec![None; self.jobs.len()] });
+        }
+        let set = self.sets.iter_mut().filter(move |set| set.due == due);
+        let places = set.flat_map(|set| self.jobs.iter().zip(&mut set.latest));
+        places.filter(move |(id, _)| **id == from).map(|(_, latest)| latest)
+    }
+
+    /// Takes a success in that an earlier process has gathered. One that has come since is newer.
+    pub(super) fn take_older(&mut self, from: JobId, one: Followed) {
+        for latest in self.places(from, due_of(&one)) {
+            latest.get_or_insert_with(|| one.clone());
+        }
+    }
+
+    /// Takes those out of which this holds.
+    pub(super) fn give_up(&mut self, goes: impl Fn(&Followed) -> bool) -> Vec<Followed> {
+        let gone = self.sets.iter_mut().flat_map(|set| &mut set.latest).filter_map(|latest| latest.take_if(|one| goes(one)));
+        let gone = gone.collect();
+        self.sets.retain(|set| set.latest.iter().any(Option::is_some));
+        gone
+    }
+
+    /// Takes a success of one of the jobs in.
+    pub(super) fn take(&mut self, from: JobId, one: Followed, within: Option<i64>) -> Taken {
+        let (ended, due) = (one.ended, due_of(&one));
+        let mut taken = Taken { set: None, unused: Vec::new(), incomplete: None };
+        for latest in self.places(from, due) {
+            taken.unused.extend(latest.replace(one.clone()));
+        }
+        taken.unused.push(one);
+        taken.unused.extend(self.give_up(|one| within.is_some_and(|within| ended.saturating_sub(one.ended) > within)));
+        let complete = self.sets.iter().position(|set| set.latest.iter().all(Option::is_some));
+        if let Some(set) = complete.and_then(|place| self.sets.remove(place)) {
+            let set: Vec<Followed> = set.latest.into_iter().flatten().collect();
+            let values: Vec<Value> = set.iter().filter_map(|one| one.value.clone()).collect();
+            let runs = set.iter().flat_map(|one| one.runs.iter().cloned()).collect();
+            taken.unused.extend(set);
+            let value = Arc::new(Joined { values, join: self.join });
+            taken.set = Some(Followed { runs, value: Some(value), ended });
+        } else if self.sets.len() > MOST_SETS {
+            if let Some(set) = self.sets.pop_front() {
+                taken.incomplete = set.due;
+                taken.unused.extend(set.latest.into_iter().flatten());
+            }
+        }
+        taken
+    }
+}
+
+/// When the run was due that was followed.
+fn due_of(one: &Followed) -> i64 {
+    one.runs.last().map_or(0, |run| to_nanos(&run.due))
+}
+
+/// What came of a success that one of several jobs has had.
+pub(super) struct Taken {
+    /// The set that is complete with it.
+    pub(super) set: Option<Followed>,
+    /// What is not needed any more, which is the user's to drop.
+    pub(super) unused: Vec<Followed>,
+    /// When those were due that gave way to it, since there are too many.
+    pub(super) incomplete: Option<i64>,
 }
 
 impl On {

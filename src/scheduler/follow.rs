@@ -31,6 +31,7 @@ pub struct Following<T, C: 'static = (), M = OnPoll> {
     within: Option<Duration>,
     delay: Option<Duration>,
     join: Option<Join>,
+    same_due: bool,
     options: Options,
     types: PhantomData<fn(&T) -> M>,
 }
@@ -141,14 +142,14 @@ upstreams!(T 0, U 1, V 2, W 3);
 impl<T, C: 'static> Following<T, C> {
     fn new(scheduler: Scheduler<C>, upstreams: Vec<Upstream>, join: Option<Join>) -> Self {
         let (options, on) = (Options::default(), On::Success);
-        Following { scheduler, upstreams, on, within: None, delay: None, join, options, types: PhantomData }
+        Following { scheduler, upstreams, on, within: None, delay: None, join, same_due: false, options, types: PhantomData }
     }
 }
 
 impl<T: 'static, C: 'static, M> Following<T, C, M> {
     fn retyped<U, N>(self) -> Following<U, C, N> {
-        let Following { scheduler, upstreams, on, within, delay, join, options, .. } = self;
-        Following { scheduler, upstreams, on, within, delay, join, options, types: PhantomData }
+        let Following { scheduler, upstreams, on, within, delay, join, same_due, options, .. } = self;
+        Following { scheduler, upstreams, on, within, delay, join, same_due, options, types: PhantomData }
     }
 
     /// Only if the run to follow ended no longer ago than this when its turn comes, in elapsed time; else it is dropped
@@ -161,6 +162,35 @@ impl<T: 'static, C: 'static, M> Following<T, C, M> {
     /// So much after the end of the run to follow, in elapsed time, instead of at once.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = Some(delay);
+        self
+    }
+
+    /// Of [`following_all`](Scheduler::following_all): only results of runs that were due at the same instant belong together, so
+    /// that what is done for one date is not mixed with what is done for another. Sets that lack one wait for it, a thousand at
+    /// most; then the oldest is dropped, and that is said.
+    ///
+    /// ```
+    /// use punctual::{ManualClock, Missed, Scheduler};
+    /// use std::time::Duration;
+    ///
+    /// let clock = ManualClock::new("2026-03-01T12:00:00Z".parse()?);
+    /// let scheduler: Scheduler = Scheduler::builder().clock(clock.clone()).zone(chrono::Utc).build();
+    /// let daily = || scheduler.every(1).day().at("06:00").missed(Missed::RunAll { most: 7 });
+    /// let sales = daily().do_with(|run| Ok::<_, String>(run.due()))?;
+    /// // Whatever makes it slower: it comes a minute after.
+    /// let stock = scheduler.following(&sales).delay(Duration::from_secs(60)).do_with(|run, _| Ok::<_, String>(run.due()))?;
+    /// let both = scheduler.following_all((&sales, &stock)).same_due();
+    /// let both = both.do_with(|_, (sales, stock)| if sales == stock { Ok(()) } else { Err("of two dates") })?;
+    /// clock.advance(Duration::from_secs(3 * 86_400));
+    /// for _ in 0..9 {
+    ///     let _ = scheduler.run_pending();
+    ///     clock.advance(Duration::from_secs(20));
+    /// }
+    /// assert_eq!((both.stats().runs, both.stats().errors), (3, 0));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn same_due(mut self) -> Self {
+        self.same_due = true;
         self
     }
 
@@ -181,6 +211,9 @@ impl<T: 'static, C: 'static, M> Following<T, C, M> {
         if let Some((delay, within)) = self.delay.zip(self.within).filter(|(delay, within)| delay > within) {
             return Err(Error::NeverFresh { delay, within });
         }
+        if self.same_due && self.join.is_none() {
+            return Err(Error::NothingSaid { word: "same_due", without: "following_all" });
+        }
         // The scheduler's usual overlap is for occurrences.
         let defaults = super::Defaults { overlap: None, ..shared.defaults.clone() };
         let rules = self.options.rules(&defaults, place, &shared.zone, &shared.clock)?;
@@ -188,7 +221,7 @@ impl<T: 'static, C: 'static, M> Following<T, C, M> {
         let now = shared.now();
         let (mut entry, handle) = entry(&shared, &mut self.options, body)?;
         let mut upstreams: Vec<JobId> = self.upstreams.iter().map(|upstream| upstream.id).collect();
-        let all = self.join.map(|join| All { latest: upstreams.iter().map(|id| (*id, None)).collect(), join });
+        let all = self.join.map(|join| All::new(upstreams.clone(), join, self.same_due));
         if all.is_none() {
             upstreams.sort_unstable();
             upstreams.dedup();

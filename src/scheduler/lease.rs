@@ -247,8 +247,8 @@ impl<C> Table<C> {
         let stays = |waiting: &Waiting| waiting.number > 0 || !waiting.after.as_ref().is_some_and(follows);
         let (waiting, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut job.besides.waiting).into_iter().partition(stays);
         job.besides.waiting = waiting.into();
-        let latest = job.chain_mut().into_iter().filter_map(|chain| chain.all.as_mut()).flat_map(|all| &mut all.latest);
-        let latest: Vec<Followed> = latest.filter_map(|(_, one)| one.take_if(|one| follows(one))).collect();
+        let all = job.chain_mut().and_then(|chain| chain.all.as_mut());
+        let latest = all.map_or(Vec::new(), |all| all.give_up(follows));
         let gathered = job.kept.as_ref().map_or(Vec::new(), |kept| kept.gathered().to_vec());
         self.after.followed.extend(gone.into_iter().filter_map(|waiting| waiting.after).chain(latest));
         // It may have stood in the place of one that another process has written.

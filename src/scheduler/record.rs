@@ -236,8 +236,8 @@ impl<C> Job<C> {
         let waiting = self.waiting.iter().map(|waiting| waiting.record(&kept.name, now));
         let mut open: Vec<RunRecord> = self.live.iter().map(|live| live.record(&kept.name, now)).chain(waiting).collect();
         open.sort_by_key(|run| run.number);
-        let gathered = self.chain.iter().filter_map(|chain| chain.all.as_ref()).flat_map(|all| &all.latest);
-        let gathered = gathered.flat_map(|(_, latest)| follows(latest.as_ref(), now)).collect();
+        let gathered = self.chain.iter().filter_map(|chain| chain.all.as_ref()).flat_map(|all| all.gathered());
+        let gathered = gathered.flat_map(|one| follows(Some(one), now)).collect();
         Some(JobRecord {
             name: kept.name.clone(),
             version: kept.last.version,

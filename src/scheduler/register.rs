@@ -129,6 +129,7 @@ pub(super) fn entry<C: 'static, T: Send + Sync + 'static>(
     let name: Option<Arc<str>> = options.name.take().map(Into::into);
     let mut body = body(Kept(results.clone()));
     if let Some(look) = target {
+        results.found_by(look.clone());
         let kept = Kept(results.clone());
         body = body.after(Arc::new(move |run| {
             // Only an attempt looks, not each of its turns.

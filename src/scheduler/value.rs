@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::entry::Join;
 use crate::event::FailureKind;
 use crate::job::{LastRun, Results, RunEnd};
-use crate::run::BoxError;
+use crate::run::{BoxError, RunFacts};
 use crate::schedule::{from_nanos, to_nanos};
 
 /// What a run returned, for those that follow.
@@ -24,6 +24,12 @@ pub(super) const UNREAD: &str = "the result to follow could not be read from the
 struct Keepable {
     bytes: Arc<[u8]>,
     value: Form,
+}
+
+/// A value that its job's target finds again, if it does.
+struct Sought {
+    run: RunFacts,
+    reader: Arc<dyn Reader>,
 }
 
 enum Form {
@@ -42,6 +48,11 @@ pub(super) struct Joined {
 pub(super) trait Reader: Send + Sync {
     fn read(&self, bytes: &[u8]) -> Option<Value>;
 
+    /// Whether there is something else that may have them.
+    fn finds(&self) -> bool;
+
+    fn find(&self, run: &RunFacts) -> Option<Value>;
+
     /// Whether all its results are the same: `()`.
     fn is_unit(&self) -> bool;
 }
@@ -50,6 +61,16 @@ impl<T: Send + Sync + 'static> Reader for Results<T> {
     fn read(&self, bytes: &[u8]) -> Option<Value> {
         let codec = self.codec()?;
         Some(Arc::new((codec.read)(bytes)?))
+    }
+
+    fn finds(&self) -> bool {
+        self.target().is_some()
+    }
+
+    fn find(&self, run: &RunFacts) -> Option<Value> {
+        // What it cannot tell is not there.
+        let found = self.target()?(run).ok().flatten()?;
+        Some(Arc::new(found))
     }
 
     fn is_unit(&self) -> bool {
@@ -65,6 +86,8 @@ pub(super) fn value_of<T: Send + Sync + 'static>(value: Option<Value>) -> Option
     };
     let value = if let Some(joined) = other.downcast_ref::<Joined>() {
         (joined.join)(&joined.values)?
+    } else if let Some(Sought { run, reader }) = other.downcast_ref() {
+        reader.find(run)?
     } else {
         let Keepable { bytes, value } = other.downcast_ref()?;
         match value {
@@ -92,11 +115,12 @@ pub(super) fn keepable(value: Value, bytes: impl Into<Arc<[u8]>>) -> Value {
     Arc::new(Keepable { bytes: bytes.into(), value: Form::Known(value) })
 }
 
-/// A value as a store has it; `None` if it was not kept there.
-pub(super) fn kept(bytes: Option<&Arc<[u8]>>, reader: &Arc<dyn Reader>) -> Option<Value> {
+/// A value as a store has it, or else what finds it; `None` if there is neither.
+pub(super) fn kept(run: &RunFacts, bytes: Option<&Arc<[u8]>>, reader: &Arc<dyn Reader>) -> Option<Value> {
     match bytes {
         _ if reader.is_unit() => Some(Arc::new(())),
         Some(bytes) => Some(Arc::new(Keepable { bytes: bytes.clone(), value: Form::Unread(reader.clone()) })),
+        None if reader.finds() => Some(Arc::new(Sought { run: run.clone(), reader: reader.clone() })),
         None => None,
     }
 }
