@@ -64,10 +64,10 @@ fn run(args: &Args) -> Result<ExitCode, AnyError> {
     let told = log.clone();
     scheduler.on_event(move |event| told.tell(event, "report"));
     let extract = register(&scheduler, args)?;
-    let filling = args.backfill.as_ref().map(|dates| fill(&extract, dates, args)).transpose()?;
     if let Some(next) = extract.next_run().filter(|_| !args.once) {
-        eprintln!("pipeline: {} is due {}; Ctrl-C ends this", date(next), next.format("%Y-%m-%d %H:%M UTC"));
+        eprintln!("pipeline: {} is due at {}; Ctrl-C ends this", date(next), next.format("%Y-%m-%d %H:%M UTC"));
     }
+    let filling = args.backfill.as_ref().map(|dates| fill(&extract, dates, args)).transpose()?;
 
     let stop = Arc::new(AtomicBool::new(false));
     let (asked, waker) = (stop.clone(), scheduler.clone());
@@ -124,8 +124,5 @@ fn register(scheduler: &Scheduler, args: &Args) -> Result<JobHandle<PathBuf>, An
         Ok(files.write(run.facts(), &steps::report(located, date(run.due()))?)?)
     })?;
 
-    for step in [&extract, &locate] {
-        step.keep_results(|file| Some(file.to_str()?.into()), |kept| Some(String::from_utf8(kept.to_vec()).ok()?.into()));
-    }
     Ok(extract)
 }

@@ -204,7 +204,6 @@ fn a_chain_that_was_cut_goes_on_from_the_store() {
         let daily = scheduler.every(1).day().at(&at).missed(Missed::RunAll { most: 31 }).named("extract");
         let file = extracted.clone();
         let extract = daily.do_(move || Ok::<_, String>(file.clone())).unwrap();
-        extract.keep_results(|file| Some(file.to_str()?.into()), |_| None);
         let follow = scheduler.following(&extract).named("locate").delay(Duration::from_secs(1));
         follow.do_with(|_, _: &PathBuf| ()).unwrap();
         clock.advance(Duration::from_secs(86_399));
