@@ -23,6 +23,9 @@ fn instants() -> [Instant; 7] {
     ]
 }
 
+/// Of what is written in more parts than this, none is read back.
+const MOST_PARTS: usize = 40;
+
 const NANO: TimeDelta = TimeDelta::nanoseconds(1);
 
 pub fn hold(schedule: &Schedule) -> Result<(), String> {
@@ -59,10 +62,12 @@ pub fn occurs(schedule: &Schedule) -> Result<(), String> {
     let words: Vec<&str> = text.split(' ').collect();
     let is_count = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
     let is_random = words.windows(3).any(|words| words[1] == "to" && is_count(words[0]) && is_count(words[2]));
-    for from in instants() {
+    // Where ten thousand candidates may be refused before there is an answer, or none, few are asked for.
+    let is_searched = [" between ", " except ", ") and ("].iter().any(|part| text.contains(part));
+    let instants = if is_searched { &instants()[3..5] } else { &instants()[..] };
+    for &from in instants {
+        let most = if is_searched { 2 } else { 20 };
         let next = schedule.next_after(from);
-        // Where an answer takes ten thousand candidates, twenty of them from each instant would take too long to be tried often.
-        let most = if from == DateTime::UNIX_EPOCH { 20 } else { 4 };
         let found: Vec<Instant> = schedule.upcoming(from).take(most).collect();
         if found.first().copied() != next {
             return Err(format!("`{text}` after {from}: {next:?} is next, and {:?} the first", found.first()));
@@ -97,7 +102,6 @@ pub fn is_written(schedule: &Schedule) -> Result<(), String> {
     if text.contains("local") {
         return Ok(());
     }
-    // Of a thousand parts it takes a while to find the first, so it is not looked for from everywhere.
     let [_, _, century, february, spring, _, _] = instants();
     let same = |target: &str, written: &str, again: &Schedule| {
         for from in [century, february, spring] {
@@ -111,6 +115,8 @@ pub fn is_written(schedule: &Schedule) -> Result<(), String> {
     };
     match schedule.to_cron() {
         Err(error) => refusal(&error)?,
+        // What is written in many parts is the same as in few, and takes its time to read.
+        Ok(lines) if lines.len() > MOST_PARTS => {}
         Ok(lines) => {
             let written = lines.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
             let read = |line: &punctual::CronLine| {
@@ -133,6 +139,7 @@ pub fn is_written(schedule: &Schedule) -> Result<(), String> {
     }
     match schedule.to_launchd() {
         Err(error) => refusal(&error)?,
+        Ok(keys) if keys.matches("<dict>").count() > MOST_PARTS => {}
         Ok(keys) => {
             let what = "<dict><key>Label</key><string>a</string><key>Program</key><string>/bin/true</string>";
             let list = format!("<plist version=\"1.0\">{}</plist>", keys.replacen("<dict>", what, 1));

@@ -67,7 +67,7 @@ pub fn schedules(_: &Path) -> Texts {
         "once at 2026-12-24 18:00:00.123456789 UTC",
         "once after 5 minutes 1 nanosecond",
         "at reboot once",
-        "(every day at 09:00) or (every monday at 17:30 between 22:00 and 06:00) in UTC-03:30",
+        "(every day at 09:00) or (every monday at 23:30 between 22:00 and 06:00) in UTC-03:30",
         "((every 7 seconds aligned) and (every 11 seconds aligned) except on sunday) and (cron * * 1-7 * +TUE)",
         "every 90 seconds",
         "every 1 hour 30 minutes",
