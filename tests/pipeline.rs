@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 
 /// The dates that the recording has.
@@ -21,14 +21,14 @@ fn pipeline(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(target.join("examples").join(format!("pipeline{}", std::env::consts::EXE_SUFFIX)));
     command.arg(folder).args(arguments).stdout(Stdio::piped());
     if !arguments.contains(&"--at") {
-        command.args(["--at", &half_a_day_away()]);
+        command.args(["--at", &half_a_day_after(Utc::now())]);
     }
     command
 }
 
 /// So that nothing comes due by itself while a test goes on.
-fn half_a_day_away() -> String {
-    (Utc::now() + TimeDelta::hours(12)).format("%H:%M").to_string()
+fn half_a_day_after(now: DateTime<Utc>) -> String {
+    (now + TimeDelta::hours(12)).format("%H:%M").to_string()
 }
 
 /// Its exit code, and the lines that it said.

@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use punctual::{ManualClock, Missed, Scheduler, SqliteStore};
 
-use super::{THE_WEEK, contents, files, folder, half_a_day_away, pipeline, run, squeezed, undisturbed};
+use super::{THE_WEEK, contents, files, folder, half_a_day_after, pipeline, run, squeezed, undisturbed};
 
 /// Nothing here takes a tenth of it.
 const BOUND: Duration = Duration::from_secs(60);
@@ -165,7 +165,8 @@ fn a_signal_ends_it_in_order_and_the_next_start_goes_on() {
 fn days_that_were_missed_are_made_up_for() {
     let folder = folder();
     let store = folder.path().join("store.db");
-    let (began, at) = (Utc::now(), half_a_day_away());
+    let began = Utc::now();
+    let at = half_a_day_after(began);
     // What a program leaves that ran until the power went, some days ago.
     {
         let clock = ManualClock::new(began - TimeDelta::days(5));
@@ -193,12 +194,12 @@ fn days_that_were_missed_are_made_up_for() {
 /// The first step of a date was done and recorded, and the power went before the second began.
 #[test]
 fn a_chain_that_was_cut_goes_on_from_the_store() {
-    let (folder, at) = (folder(), half_a_day_away());
+    let (folder, at) = (folder(), half_a_day_after(Utc::now()));
     let extracted = folder.path().join("2018-02-01-extracted.csv");
     std::fs::write(&extracted, &undisturbed()["2018-02-01-extracted.csv"]).unwrap();
     let store = folder.path().join("store.db");
     {
-        let clock = ManualClock::new("2018-02-02T00:00:00Z".parse().unwrap());
+        let clock = ManualClock::new("2018-02-01T23:59:30Z".parse().unwrap());
         let kept = SqliteStore::options().clock(clock.clone()).open(&store).unwrap();
         let scheduler: Scheduler = Scheduler::builder().clock(clock.clone()).zone(Utc).store(kept).build();
         let daily = scheduler.every(1).day().at(&at).missed(Missed::RunAll { most: 31 }).named("extract");
