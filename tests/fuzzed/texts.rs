@@ -9,6 +9,7 @@ use super::{Fate, says, schedules};
 pub fn schedule(bytes: &[u8]) -> Result<Fate, String> {
     let text = &*String::from_utf8_lossy(bytes);
     match text.parse::<Schedule>() {
+        Ok(schedule) if schedule.to_string().len() > schedules::LONGEST_TEXT => Err("it prints longer than is read".to_owned()),
         Ok(schedule) => schedules::hold(&schedule).map(|()| Fate::Taken),
         Err(error) => refused(text, &error),
     }
