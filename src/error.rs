@@ -158,6 +158,10 @@ pub enum TextError {
     Empty,
     #[error("the text has {bytes} bytes; {LONGEST_TEXT} is the most that is read")]
     TooLong { bytes: usize },
+    #[error(
+        "printed, the schedule has {bytes} bytes; {LONGEST_TEXT} is the most that is read; say less, or join its parts in the program"
+    )]
+    TooLongPrinted { bytes: usize },
     #[error("parentheses stand more than {DEEPEST_TEXT} deep")]
     TooDeep,
     #[error("`{found}` at column {column}; {expected} would go here")]

@@ -45,7 +45,10 @@ fn read(text: &str) -> Result<Schedule, TextError> {
         return Err(TextError::Empty);
     }
     let schedule = reader.schedule(0)?;
+    // What is printed is to be read again, and no spelling is twice as long as another.
+    let printed = if text.len() > LONGEST_TEXT / 2 { schedule.to_string().len() } else { 0 };
     match reader.peek() {
+        None if printed > LONGEST_TEXT => Err(TextError::TooLongPrinted { bytes: printed }),
         None => Ok(schedule),
         Some(_) => Err(reader.unexpected("the end, or a clause such as `in Europe/Berlin` or `between 09:00 and 17:00`")),
     }

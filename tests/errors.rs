@@ -179,6 +179,9 @@ fn given() -> Vec<(String, Error)> {
     let _ = ended.shutdown(Duration::ZERO);
     row("every(1).hour() after shutdown", ended.every(1).hour().do_(|| ()).map(drop));
     row("a text of 5,000 bytes", "every ".repeat(900).parse::<Schedule>().map(drop));
+    let dates: Vec<String> = (2000..2330).map(|year| format!("{year}-01-01")).collect();
+    let dates = format!("every day except on {}", dates.join(", "));
+    row("330 dates, with commas between them", dates.parse::<Schedule>().map(drop));
     row("20 parentheses", "(".repeat(20).parse::<Schedule>().map(drop));
     rows
 }
@@ -313,6 +316,7 @@ fn the_golden_file_holds_every_text() {
         "OnCalendar::Instant",
         "Text::Empty",
         "Text::TooLong",
+        "Text::TooLongPrinted",
         "Text::TooDeep",
         "Text::Unexpected",
         "Text::Ended",

@@ -71,7 +71,7 @@ const MOST_COUNTED_ASKED: u32 = 8 * MOST_COUNTED as u32;
 /// When something should happen: a plain value, cheap to clone, without a clock or a job.
 ///
 /// It is built in words ([`Schedule::every`]), from cron text ([`Schedule::cron`]) or from text in words
-/// (`"every monday at 09:00".parse()`); what it prints parses back to an equal value.
+/// (`"every monday at 09:00".parse()`); what it prints parses back to an equal value, up to 4,096 bytes.
 ///
 /// Instants are UTC. Calendar fields are read in the schedule's zone; a schedule that has none is read in UTC when asked
 /// by itself, and in the scheduler's zone once it is registered. Likewise an interval without

@@ -52,7 +52,10 @@ pub(crate) fn parse(text: &str) -> Result<(OnCalendar, Option<Zone>), OnCalendar
     }
     let mut event = match shorthand(event) {
         Some(event) => event,
-        None => Reader { text: event, at: 0 }.event().map_err(|error| meant_zone(text, error))?,
+        None => {
+            let meant = |error| if zone.is_some() { error } else { meant_zone(text, error) };
+            Reader { text: event, at: 0 }.event().map_err(meant)?
+        }
     };
     // A count of seconds since 1970 is an instant.
     let zone = if event.is_instant { Some(Zone::UTC) } else { zone };

@@ -40,7 +40,7 @@ pub fn text(rng: &mut Rng, seeds: &[Vec<u8>], words: &[Vec<u8>]) -> Vec<u8> {
     for _ in 0..rng.choice([1, 1, 1, 2, 3, 6]).unwrap_or(1) {
         let at = rng.usize(0..=text.len());
         let to = (at + rng.usize(0..12)).min(text.len());
-        match rng.u8(..10) {
+        match rng.u8(..13) {
             0 | 1 => drop(text.splice(at..at, any(rng, words))),
             2 => {
                 let word = [b" ".to_vec(), any(rng, words), b" ".to_vec()].concat();
@@ -64,6 +64,12 @@ pub fn text(rng: &mut Rng, seeds: &[Vec<u8>], words: &[Vec<u8>]) -> Vec<u8> {
                 text.splice(at.., other[from..].iter().copied());
             }
             8 => drop(text.splice(at..to, rng.u64(..).to_string().bytes())),
+            9..=11 => {
+                // Another digit, or one more: most of these are read.
+                let digits: Vec<usize> = (0..text.len()).filter(|place| text[*place].is_ascii_digit()).collect();
+                let Some(place) = rng.choice(digits) else { continue };
+                text.splice(place..place + rng.usize(..2), [b'0' + rng.u8(..10)]);
+            }
             _ => {
                 // A word in the place of another.
                 let places: Vec<usize> = (0..text.len()).filter(|place| matches!(text[*place], b' ' | b'\n')).collect();

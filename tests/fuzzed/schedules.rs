@@ -23,6 +23,9 @@ fn instants() -> [Instant; 7] {
     ]
 }
 
+/// What a schedule's text may have at most, in bytes: what a file says in many lines may print longer, and is not read then.
+pub const LONGEST_TEXT: usize = 4096;
+
 /// Of what is written in more parts than this, none is read back.
 const MOST_PARTS: usize = 40;
 
@@ -37,6 +40,9 @@ pub fn hold(schedule: &Schedule) -> Result<(), String> {
 /// What is printed reads back as the same value, and prints again as it was.
 pub fn reads_back(schedule: &Schedule) -> Result<(), String> {
     let text = schedule.to_string();
+    if text.len() > LONGEST_TEXT {
+        return Ok(());
+    }
     let back: Schedule = text.parse().map_err(|error| format!("`{text}` does not read back: {error}"))?;
     let hash = |schedule: &Schedule| {
         let mut hasher = DefaultHasher::new();

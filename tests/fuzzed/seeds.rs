@@ -202,7 +202,7 @@ pub fn lists(root: &Path) -> Texts {
 pub fn commands(_: &Path) -> Texts {
     owned(&[
         "rsync\0-a\0my files\0it's\0=LC_ALL=C\0/var/tmp\0>backup.log",
-        "mail\0-s\010% $HOME `x` \\\0<in put",
+        "mail\0-s\0ten% $HOME `x` \\\0<in put",
         "cat %one%two\\%%",
         "\0\0a=b\0=A B=c\0{\0}",
     ])

@@ -9,6 +9,7 @@ use super::{Fate, says, schedules};
 pub fn schedule(bytes: &[u8]) -> Result<Fate, String> {
     let text = &*String::from_utf8_lossy(bytes);
     match text.parse::<Schedule>() {
+        Ok(schedule) if schedule.to_string().len() > schedules::LONGEST_TEXT => Err("it prints longer than is read".to_owned()),
         Ok(schedule) => schedules::hold(&schedule).map(|()| Fate::Taken),
         Err(error) => refused(text, &error),
     }
@@ -107,17 +108,18 @@ fn refused(text: &str, error: &Error) -> Result<Fate, String> {
     says(error)?;
     let spot = match error {
         Error::Text { text: brief, error } => quotes(text, brief).and_then(|()| text_spot(text, error)),
-        Error::Cron { text: brief, error } if text.contains(brief.as_str()) => cron_spot(part(text, brief), error),
-        Error::OnCalendar { text: brief, error } if text.contains(brief.as_str()) => calendar_spot(part(text, brief), error),
-        Error::Cron { text: brief, .. } | Error::OnCalendar { text: brief, .. } => Err(format!("{brief:?} is not in the text")),
+        Error::Cron { text: brief, error } => of_part(text, brief, |part| cron_spot(part, error)),
+        Error::OnCalendar { text: brief, error } => of_part(text, brief, |part| calendar_spot(part, error)),
         _ => Ok(()),
     };
     spot.map(|()| Fate::Refused).map_err(|wrong| format!("{wrong}: {error}"))
 }
 
-/// The text that an error is about, which it shows the beginning of.
-fn part<'a>(text: &'a str, brief: &str) -> &'a str {
-    text.find(brief).and_then(|at| text.get(at..)).unwrap_or_default()
+/// A law about the part of a text that an error shows the beginning of, wherever that may be.
+fn of_part(text: &str, brief: &str, law: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
+    let parts = (0..=text.len()).filter_map(|at| text.get(at..)).filter(|part| part.starts_with(brief));
+    let broken = parts.map(law).try_fold(format!("{brief:?} is not in the text"), |_, broken| broken.err());
+    broken.map_or(Ok(()), Err)
 }
 
 fn quotes(text: &str, brief: &str) -> Result<(), String> {
@@ -133,10 +135,10 @@ fn stands(text: &str, column: usize, given: &str) -> Result<(), String> {
     }
     let letters: Vec<String> = text.chars().map(super::shown).collect();
     let begins = |part: &str, from: usize| letters[from..].concat().starts_with(part);
-    let spans = |part: &str, from: usize| begins(part, from) && from + part.chars().count() + 1 >= column;
-    let farthest = column.saturating_sub(1 + given.chars().count());
-    let is_there =
-        (farthest..column).any(|from| spans(given, from) || given.strip_suffix("...").is_some_and(|part| begins(part, from)));
+    let is_there = match given.strip_suffix("...") {
+        Some(part) if (0..column).any(|from| begins(part, from)) => true,
+        _ => (column.saturating_sub(1 + given.chars().count())..column).any(|from| begins(given, from)),
+    };
     if is_there { Ok(()) } else { Err(format!("{given:?} does not stand at column {column}")) }
 }
 
@@ -169,6 +171,7 @@ fn cron_spot(text: &str, error: &CronError) -> Result<(), String> {
 
 fn calendar_spot(text: &str, error: &OnCalendarError) -> Result<(), String> {
     match error {
+        OnCalendarError::Zone { given, .. } if given == "UTC" => Err(format!("{given} is a zone")),
         OnCalendarError::TooMany { column } => stands(text, *column, ""),
         OnCalendarError::Unexpected { given, column, .. }
         | OnCalendarError::Zone { given, column, .. }

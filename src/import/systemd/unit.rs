@@ -11,6 +11,9 @@ use crate::import::Place;
 /// The longest file that is read, in bytes.
 pub(super) const LONGEST: usize = 256 * 1024;
 
+/// What systemd takes off the ends of lines, keys and values.
+const SPACES: [char; 4] = [' ', '\t', '\n', '\r'];
+
 /// A unit: its file, and what was dropped in after it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unit {
@@ -35,7 +38,7 @@ impl Unit {
         let mut first = 0;
         let mut goes_on = false;
         for (number, line) in text.lines().enumerate() {
-            let start = line.trim_start();
+            let start = line.trim_start_matches(SPACES);
             if start.starts_with(['#', ';']) {
                 continue;
             }
@@ -55,11 +58,11 @@ impl Unit {
                 }
             };
             if !goes_on {
-                self.line(file, first, whole.trim(), &mut section);
+                self.line(file, first, whole.trim_matches(SPACES), &mut section);
             }
         }
         if goes_on {
-            self.line(file, first, whole.trim(), &mut section);
+            self.line(file, first, whole.trim_matches(SPACES), &mut section);
         }
     }
 
@@ -75,8 +78,8 @@ impl Unit {
         match line.split_once('=') {
             Some((key, value)) if !section.is_empty() => self.entries.push(Entry {
                 section: section.clone(),
-                key: key.trim_end().to_owned(),
-                value: value.trim_start().to_owned(),
+                key: key.trim_end_matches(SPACES).to_owned(),
+                value: value.trim_start_matches(SPACES).to_owned(),
                 place,
             }),
             _ => self.odd.push((place, brief(line))),
