@@ -339,10 +339,14 @@ impl<C> Table<C> {
                 self.after.attempts.push(attempt);
             }
             Origin::Waiting(waiting) => {
-                if job.paused && waiting.by != AskedBy::Backfill {
-                    self.after.followed.extend(waiting.after);
-                } else {
+                let stays = match waiting.by {
+                    AskedBy::Backfill => job.filling.as_ref().is_some_and(|filling| filling.has(waiting.due.due)),
+                    AskedBy::Nobody | AskedBy::Hand => !job.paused,
+                };
+                if stays {
                     job.besides.waiting.push_front(waiting);
+                } else {
+                    self.after.followed.extend(waiting.after);
                 }
                 self.after.attempts.push(attempt);
             }
