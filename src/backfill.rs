@@ -19,8 +19,13 @@ impl<T> JobHandle<T> {
     /// says [`unless_done`](crate::When::unless_done) so runs what is missing, and if the program ends in between, the same
     /// backfill in its next process goes on from there; without a target every occurrence is run. Such a run is late by
     /// [`LateBy::Backfill`](crate::LateBy::Backfill), and no grace applies to it. All other rules of the job do: its overlap,
-    /// limits, retries, hours. Its schedule goes on meanwhile; what is due while a run of the backfill goes on waits for it,
-    /// also by [`Overlap::Skip`](crate::Overlap::Skip).
+    /// limits, retries, hours, its end ([`until`](crate::When::until)). Its schedule goes on meanwhile, and comes first: one
+    /// that is due while a run of the backfill goes on waits for it, whatever its overlap is. One for which the job has a run
+    /// that waits or goes on, by its schedule or from an earlier process, is not given another.
+    ///
+    /// A backfill is no part of what a store keeps of a job: a process that does not start it again has nothing of it but
+    /// runs that had begun. Where several processes share a store, start it in one of them; while another one holds the job,
+    /// it waits.
     ///
     /// ```
     /// use punctual::{ManualClock, Scheduler};
@@ -68,7 +73,8 @@ pub(crate) struct Wanted {
 }
 
 impl Backfill {
-    /// From the last occurrence of the range to the first; else the other way.
+    /// From the last occurrence of the range to the first; else the other way. Of a trigger of one's own that does not say
+    /// [`prev_before`](crate::Trigger::prev_before) none is found so.
     pub fn newest_first(mut self) -> Self {
         self.wanted.newest_first = true;
         self
@@ -88,7 +94,7 @@ impl Backfill {
     ///
     /// [`Error::EmptyRange`] if no instant lies in it; [`Error::NoPast`] if the job counts elapsed time, and
     /// [`Error::NoOccurrences`] if it follows others; [`Error::Backfilling`] if a backfill of it goes on; [`Error::ZeroOfMany`];
-    /// [`Error::JobGone`], [`Error::SchedulerGone`].
+    /// [`Error::JobGone`], [`Error::ShutDown`], [`Error::SchedulerGone`].
     pub fn start(self) -> Result<Backfilling, Error> {
         let Backfill { id, control, wanted } = self;
         if wanted.at_most == 0 {
@@ -125,7 +131,8 @@ impl Backfilling {
         self.control.upgrade().is_some_and(|control| control.stop_backfill(self.id, &self.told))
     }
 
-    /// Whether nothing more comes of it: all occurrences are through, it was stopped, or its job is gone or has another schedule.
+    /// Whether nothing more comes of it: all occurrences are through, it was stopped, its job is gone or has another schedule,
+    /// or all is shut down. A trigger of one's own that panics has no further occurrences.
     pub fn is_over(&self) -> bool {
         self.told.over.load(Ordering::Acquire) || self.control.strong_count() == 0
     }
@@ -145,6 +152,9 @@ impl fmt::Debug for Backfilling {
 }
 
 /// How far a backfill has come, by the runs of the job itself.
+///
+/// Those taken up that are nowhere else in it have not ended, or were stopped or dropped. One for which a run was waiting or going
+/// on already is not in it.
 ///
 /// How many occurrences there are [`Schedule::count_between`](crate::Schedule::count_between) says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use parking_lot::Mutex;
-use punctual::{BackfillProgress, Error, Event, JobHandle, ManualClock, MemoryStore, Missed, Overlap, Schedule, Scheduler};
-use world::{HOUR, MINUTE, World, at};
+use punctual::{
+    BackfillProgress, Backfilling, Batch, Done, Error, Event, Executor, HistoryQuery, JobFuture, JobHandle, JobRecord, Keep,
+    ManualClock, MemoryStore, Missed, Overlap, RunRecord, Schedule, Scheduler, Store, StoreError, WithoutStore, Work,
+};
+use world::{HOUR, Held, MINUTE, SECOND, World, at};
 
 /// The hour of a date in March.
 fn hour(due: DateTime<Utc>) -> String {
@@ -18,9 +21,13 @@ fn hour(due: DateTime<Utc>) -> String {
 
 /// Polls until nothing is due.
 fn polls(world: &World) {
-    while world.scheduler.idle() == Some(Duration::ZERO) {
+    for _ in 0..10_000 {
+        if world.scheduler.idle() != Some(Duration::ZERO) {
+            return;
+        }
         let _ = world.scheduler.run_pending();
     }
+    panic!("it is always to be polled: {:?}", world.scheduler.jobs());
 }
 
 fn noting_hours(world: &World) -> JobHandle {
@@ -294,9 +301,12 @@ fn what_is_counted_of_a_job_is_counted_of_its_schedule_alone() {
     assert!(twice.snapshot().is_none());
 }
 
+type End = fn(&World, &JobHandle);
+
 #[test]
 fn it_ends_with_its_job_its_schedule_its_scheduler_or_when_it_is_told_to() {
-    let ends: [(&str, fn(&World, &JobHandle)); 5] = [
+    let ends: [(&str, End); 6] = [
+        ("all is shut down", |world, _| assert!(world.scheduler.shutdown(Duration::ZERO).is_empty())),
         ("its job is cancelled", |_, job| assert!(job.cancel())),
         ("its job is retired", |_, job| assert!(job.retire())),
         ("it has another schedule", |_, job| job.reschedule(Schedule::cron("30 * * * *").unwrap()).unwrap()),
@@ -420,5 +430,540 @@ fn the_ends_of_time_are_a_range_as_any() {
         assert!(!noted.is_empty() && earliest < latest || newest_first && earliest > latest, "{noted}");
         filling.stop();
         job.cancel();
+    }
+}
+
+/// A host that comes when it is told to, jobs with all sorts of rules, and a person who meddles: the backfill comes to its end, the
+/// host is never called for nothing, and each occurrence is run once.
+#[test]
+fn a_host_that_sleeps_as_it_is_told_brings_it_to_its_end() {
+    let (cases, seed) = (setting("PUNCTUAL_CASES", 1000), setting("PUNCTUAL_SEED", 1));
+    for case in seed..seed + cases {
+        Told::draw(case).live();
+    }
+}
+
+struct Told {
+    rng: fastrand::Rng,
+    world: World,
+    job: JobHandle,
+    follower: Option<JobHandle>,
+    filling: Backfilling,
+    calls: Calls,
+    futures: Futures,
+    fails: bool,
+    label: String,
+}
+
+type Calls = Arc<Mutex<BTreeMap<DateTime<Utc>, u32>>>;
+type Futures = Arc<Mutex<Vec<JobFuture>>>;
+
+impl Told {
+    fn draw(seed: u64) -> Told {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (world, calls, futures) = (World::new(), Calls::default(), Futures::default());
+        let mut label = format!("seed {seed}:");
+        let kind = *rng.choice(&["poll", "background", "future", "steps"]).unwrap();
+        let mut says = |rng: &mut fastrand::Rng, word: &str| {
+            let is_said = rng.u8(0..4) == 0;
+            if is_said {
+                label = format!("{label} {word}");
+            }
+            is_said
+        };
+        let mut job = world.scheduler.cron("0 * * * *");
+        let overlaps = [
+            ("skip", Overlap::Skip),
+            ("queue", Overlap::Queue { most: 3 }),
+            ("cancel", Overlap::CancelRunning),
+            ("allow", Overlap::Allow { most: 2 }),
+        ];
+        for (word, overlap) in &overlaps[..if matches!(kind, "poll" | "steps") { 3 } else { 4 }] {
+            if says(&mut rng, word) {
+                job = job.overlap(*overlap);
+            }
+        }
+        if says(&mut rng, "spacing") {
+            job = job.spacing(7 * MINUTE);
+        }
+        if says(&mut rng, "rate") {
+            job = job.rate(3, HOUR, "calls");
+        }
+        if says(&mut rng, "mutex") {
+            job = job.mutex("one");
+        }
+        if says(&mut rng, "hours") {
+            job = job.run_between("08:00", "20:00");
+        }
+        if says(&mut rng, "when") {
+            let holds = Mutex::new(rng.fork());
+            job = job.when(move || holds.lock().bool());
+        }
+        if says(&mut rng, "times") {
+            job = job.times(rng.u32(1..4));
+        }
+        if says(&mut rng, "grace") {
+            job = job.grace(30 * MINUTE);
+        }
+        if says(&mut rng, "missed") {
+            job = job.missed(Missed::RunAll { most: 5 });
+        }
+        let fails = says(&mut rng, "fails");
+        if fails {
+            job = job.retry(1);
+        }
+        if fails && says(&mut rng, "pauses") {
+            job = job.pause_after_failures(2);
+        }
+        let (count, draws) = (calls.clone(), Mutex::new(rng.fork()));
+        let work = move |due: DateTime<Utc>| {
+            *count.lock().entry(due).or_default() += 1;
+            if fails && draws.lock().u8(0..3) == 0 { Err("not now") } else { Ok(()) }
+        };
+        let job = match kind {
+            "poll" => job.do_with(move |run| work(run.due())),
+            "background" => job.background().do_with(move |run| work(run.due())),
+            "steps" => job.do_steps(move |run| [Ok(()), work(run.due()), Ok(())].into_iter()),
+            _ => {
+                let (held, work) = (futures.clone(), Arc::new(work));
+                job.do_future(
+                    move |future| held.lock().push(future),
+                    move |run| {
+                        let work = work.clone();
+                        async move { work(run.due()) }
+                    },
+                )
+            }
+        };
+        let job = job.unwrap();
+        world.scheduler.every(20).minutes().mutex("one").do_(|| ()).unwrap();
+        let follower = match rng.u8(0..4) {
+            0 => Some(world.scheduler.following(&job).delay(20 * MINUTE).do_(|| ()).unwrap()),
+            1 => Some(world.scheduler.following(&job).background().do_(|| ()).unwrap()),
+            2 => {
+                let linked = world.scheduler.cron("30 * * * *").background().do_(|| ()).unwrap();
+                linked.also_after(&job).unwrap();
+                Some(linked)
+            }
+            _ => None,
+        };
+        let (newest_first, at_most) = (rng.bool(), rng.u32(1..5));
+        let filling = job.backfill(at("01T00:00"), at("01T10:00")).at_most(at_most);
+        let filling = if newest_first { filling.newest_first() } else { filling }.start().unwrap();
+        let label = format!("{label} {kind}, {at_most} at most, newest first {newest_first},");
+        Told { rng, world, job, follower, filling, calls, futures, fails, label }
+    }
+
+    fn live(mut self) {
+        let meddles = self.rng.u32(0..60);
+        let mut in_vain = 0;
+        for step in 0..6000 {
+            if self.filling.is_over() {
+                break;
+            }
+            if step < meddles {
+                self.meddle();
+            } else if step == meddles {
+                self.world.scheduler.resume();
+            } else {
+                self.job.resume();
+            }
+            let Told { world, futures, rng, .. } = &mut self;
+            let idle = world.scheduler.idle();
+            let held = world.held.len() + futures.lock().len();
+            if idle == Some(Duration::ZERO) {
+                let ran = world.scheduler.run_pending().ran();
+                in_vain = if ran == 0 { in_vain + 1 } else { 0 };
+                assert!(in_vain < 60, "{}: polled in vain, {:?}", self.label, self.world.scheduler.jobs());
+            } else if held > 0 && (idle.is_none() || held > 3 || rng.bool()) {
+                self.goes_on();
+            } else {
+                world.clock.advance(idle.unwrap_or(HOUR).min(HOUR));
+            }
+        }
+        let Told { world, job, filling, fails, label, .. } = &self;
+        assert!(filling.is_over(), "{label}: it never ends: {filling:?}, {:?}", world.scheduler.jobs());
+        if *fails {
+            return;
+        }
+        let calls = self.calls.lock();
+        let of_the_past: Vec<u32> = calls.range(at("01T00:00")..at("01T10:00")).map(|(_, calls)| *calls).collect();
+        assert_eq!(of_the_past, [1; 10], "{label} {calls:?}");
+        assert_eq!((filling.progress().taken, filling.progress().done), (10, 10), "{label} {job:?}");
+    }
+
+    /// Something that is in the background.
+    fn goes_on(&mut self) {
+        if self.world.held.len() > 0 {
+            return self.world.held.run();
+        }
+        let future = self.futures.lock().remove(0);
+        if self.fails && self.rng.u8(0..8) == 0 {
+            return drop(future);
+        }
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(std::pin::pin!(future).poll(&mut context).is_ready());
+    }
+
+    fn meddle(&mut self) {
+        let Told { rng, world, job, follower, label, .. } = self;
+        let deed = rng.u8(0..20);
+        match (deed, follower) {
+            (0, _) => drop(job.pause()),
+            (1, _) => drop(job.resume()),
+            (2, _) => world.scheduler.pause(),
+            (3, _) => world.scheduler.resume(),
+            (4, _) => drop(job.run_now()),
+            (5, _) => drop(world.scheduler.run_all()),
+            (6, _) => world.clock.suspend(Duration::from_secs(rng.u64(0..7200))),
+            // Not back to before what is of the past, or the schedule has it too.
+            (7, _) => world.clock.step(TimeDelta::minutes(rng.i64(0..90))),
+            (8, Some(follower)) => drop(follower.cancel()),
+            (9, Some(follower)) => drop(follower.pause()),
+            _ => return,
+        }
+        *label = format!("{label} {deed}");
+    }
+}
+
+#[test]
+fn the_schedule_comes_first_however_slowly_the_past_goes() {
+    for at_most in [1, 3] {
+        let world = World::new();
+        let note = world.note();
+        let spaced = world.scheduler.cron("0 * * * *").spacing(10 * MINUTE).grace(30 * MINUTE);
+        let job = spaced.do_with(move |run| note(&hour(run.due()))).unwrap();
+        job.backfill(at("01T00:00") - TimeDelta::days(9), at("01T08:00")).at_most(at_most).start().unwrap();
+        let noted: Vec<String> = (0..13)
+            .map(|_| {
+                polls(&world);
+                world.clock.advance(10 * MINUTE);
+                world.noted()
+            })
+            .collect();
+        assert_eq!((&*noted[6], &*noted[12]), ("01T11", "01T12"), "{at_most} at most: {noted:?}");
+    }
+    let world = World::new();
+    let (note, clock) = (world.note(), world.clock.clone());
+    let slow = world.scheduler.cron("0 * * * *").do_with(move |run| {
+        clock.advance(MINUTE);
+        note(&hour(run.due()));
+    });
+    slow.unwrap().backfill(at("01T00:00") - TimeDelta::days(9), at("01T08:00")).at_most(3).start().unwrap();
+    for _ in 0..62 {
+        let _ = world.scheduler.run_pending_within(SECOND);
+    }
+    assert!(world.noted().contains("01T11"), "and however small the budget is");
+}
+
+#[test]
+fn a_job_whose_times_are_used_up_stays_until_it_is_over() {
+    let world = World::new();
+    let note = world.note();
+    let once = world.scheduler.cron("0 * * * *").times(1).overlap(Overlap::Queue { most: 9 }).background();
+    let job = once.do_with(move |run| note(&hour(run.due()))).unwrap();
+    let filling = job.backfill(at("01T05:00"), at("01T08:00")).start().unwrap();
+    polls(&world);
+    for _ in 0..2 {
+        world.clock.advance(HOUR);
+        polls(&world);
+    }
+    for _ in 0..9 {
+        world.held.run_all();
+        polls(&world);
+    }
+    assert_eq!((world.noted().as_str(), filling.is_over()), ("01T05 01T11 01T06 01T07", true));
+    assert!(job.snapshot().is_none());
+}
+
+#[test]
+fn paused_by_its_own_run_it_goes_on_once_that_is_resumed() {
+    for way in ["the job", "the scheduler", "a failure"] {
+        let world = World::new();
+        let own: Arc<Mutex<Option<JobHandle>>> = Arc::default();
+        let (note, handle, scheduler) = (world.note(), own.clone(), world.scheduler.downgrade());
+        let job = world.scheduler.cron("0 * * * *").pause_after_failures(1).do_with(move |run| {
+            note(&hour(run.due()));
+            match handle.lock().take() {
+                Some(job) if way == "the job" => assert!(job.pause()),
+                Some(_) if way == "the scheduler" => scheduler.upgrade().unwrap().pause(),
+                Some(_) => return Err("not now"),
+                None => {}
+            }
+            Ok(())
+        });
+        let job = job.unwrap();
+        *own.lock() = Some(job.clone());
+        let filling = job.backfill(at("01T05:00"), at("01T08:00")).start().unwrap();
+        polls(&world);
+        assert_eq!(world.noted(), "01T05", "{way}");
+        job.resume();
+        world.scheduler.resume();
+        polls(&world);
+        assert_eq!((world.noted().as_str(), filling.is_over()), ("01T06 01T07", true), "{way}");
+    }
+}
+
+#[test]
+fn a_follower_that_goes_or_pauses_holds_up_nothing() {
+    for cancels in [true, false] {
+        let world = World::new();
+        let job = noting_hours(&world);
+        let follower = world.scheduler.following(&job).delay(9 * HOUR).do_(|| ()).unwrap();
+        let filling = job.backfill(at("01T05:00"), at("01T08:00")).start().unwrap();
+        polls(&world);
+        assert_eq!((world.noted().as_str(), filling.is_over()), ("01T05", false));
+        assert!(if cancels { follower.cancel() } else { follower.pause() });
+        polls(&world);
+        assert_eq!((world.noted().as_str(), filling.is_over()), ("01T06 01T07", true));
+    }
+}
+
+/// Its own run of the schedule for the same is not given another one beside it, and none takes the place of one of the past.
+#[test]
+fn no_occurrence_is_doubled_or_lost_to_another() {
+    let world = World::new();
+    let (note, there) = (world.note(), Arc::new(Mutex::new(BTreeSet::new())));
+    let look = there.clone();
+    let hourly = world.scheduler.cron("0 * * * *").overlap(Overlap::Allow { most: 3 });
+    let job = hourly.unless_done(move |run| look.lock().contains(&run.due)).background().do_with(move |run| {
+        there.lock().insert(run.due());
+        note(&hour(run.due()));
+    });
+    world.clock.advance(HOUR);
+    polls(&world);
+    job.unwrap().backfill(at("01T10:00"), at("01T12:00")).newest_first().start().unwrap();
+    polls(&world);
+    assert_eq!(world.held.len(), 1, "11:00 goes on already");
+    for _ in 0..3 {
+        world.held.run_all();
+        polls(&world);
+    }
+    assert_eq!(world.noted(), "01T11 01T10");
+
+    let world = World::new();
+    let note = world.note();
+    let hourly = world.scheduler.cron("0 * * * *").overlap(Overlap::CancelRunning).background();
+    let job = hourly.do_with(move |run| note(&hour(run.due()))).unwrap();
+    let filling = job.backfill(at("01T05:00"), at("01T07:00")).at_most(2).start().unwrap();
+    polls(&world);
+    world.clock.advance(HOUR);
+    for _ in 0..4 {
+        polls(&world);
+        world.held.run_all();
+    }
+    polls(&world);
+    assert_eq!((world.noted().as_str(), filling.progress().done), ("01T05 01T11 01T06", 2));
+}
+
+/// What also follows another job finds no room by `Skip`, were the run that goes on one of its own.
+#[test]
+fn what_follows_another_job_waits_for_it_too() {
+    for overlap in [Overlap::Skip, Overlap::CancelRunning] {
+        let world = World::new();
+        let other = world.scheduler.cron("15 * * * *").do_(world.noting("other")).unwrap();
+        let (note, hourly) = (world.note(), world.scheduler.cron("0 * * * *").overlap(overlap).background());
+        let job = hourly.do_with(move |run| note(&hour(run.due()))).unwrap();
+        job.also_after(&other).unwrap();
+        let filling = job.backfill(at("01T05:00"), at("01T07:00")).start().unwrap();
+        polls(&world);
+        world.clock.advance(20 * MINUTE);
+        for _ in 0..4 {
+            polls(&world);
+            world.held.run_all();
+        }
+        polls(&world);
+        assert_eq!((world.noted().as_str(), filling.is_over()), ("other 01T05 01T10 01T06", true), "{overlap:?}");
+    }
+}
+
+/// Has no room for the first, and tells it to stop first.
+struct Full(Arc<Mutex<Option<Backfilling>>>, Held);
+
+impl Executor for Full {
+    fn execute(&self, work: Work) -> Result<(), Work> {
+        match self.0.lock().take() {
+            Some(filling) => {
+                filling.stop();
+                Err(work)
+            }
+            None => self.1.execute(work),
+        }
+    }
+}
+
+#[test]
+fn stopped_while_a_run_is_handed_over_it_does_not_come_again() {
+    let (own, held) = (Arc::new(Mutex::new(None)), Held::default());
+    let world = World::built(|builder| builder.executor(Full(own.clone(), held.clone())));
+    let job = world.scheduler.cron("0 * * * *").background().do_(world.note_once("ran")).unwrap();
+    *own.lock() = Some(job.backfill(at("01T05:00"), at("01T08:00")).start().unwrap());
+    for _ in 0..9 {
+        polls(&world);
+        held.run_all();
+        world.clock.advance(MINUTE);
+    }
+    assert_eq!(world.noted(), "");
+}
+
+#[test]
+fn a_clock_that_is_not_right_yet_is_waited_for() {
+    let clock = ManualClock::new("1970-01-01T00:00:10Z".parse().unwrap());
+    let is_right = |wall: DateTime<Utc>| wall > at("01T00:00");
+    let scheduler: Scheduler = Scheduler::builder().clock(clock.clone()).zone(Utc).wait_for_clock(is_right).build();
+    let dues = Arc::new(Mutex::new(Vec::new()));
+    let due = dues.clone();
+    let job = scheduler.cron("0 * * * *").do_with(move |run| due.lock().push(hour(run.due()))).unwrap();
+    let filling = job.backfill(at("01T08:30"), at("09T08:00")).start().unwrap();
+    let _ = scheduler.run_pending();
+    assert!(!filling.is_over());
+    clock.step(at("01T10:00") - clock.wall());
+    for _ in 0..9 {
+        clock.advance(SECOND);
+        let _ = scheduler.run_pending();
+    }
+    assert_eq!((dues.lock().join(" ").as_str(), filling.is_over()), ("01T09 01T10", true));
+}
+
+/// What it had yet to begin is nothing of its job's, unless it is asked for again.
+#[test]
+fn a_process_that_does_not_take_it_up_knows_nothing_of_it() {
+    let clock = ManualClock::new(at("01T10:00"));
+    let (store, calls) = (MemoryStore::new(clock.clone()), Arc::new(Mutex::new(Vec::new())));
+    let process = || {
+        let scheduler: Scheduler = Scheduler::builder().clock(clock.clone()).zone(Utc).store(store.clone()).build();
+        let (call, drops) = (calls.clone(), calls.clone());
+        scheduler.on_event(move |event| {
+            if let Event::Dropped { since, .. } = event {
+                drops.lock().push(format!("dropped-{}", hour(*since)));
+            }
+        });
+        let job = scheduler.cron("0 * * * *").named("fetch").times(3).grace(MINUTE);
+        (job.do_with(move |run| call.lock().push(hour(run.due()))).unwrap(), scheduler)
+    };
+    let (job, scheduler) = process();
+    job.backfill(at("01T04:00"), at("01T10:00")).at_most(2).start().unwrap();
+    for _ in 0..2 {
+        let _ = scheduler.run_pending();
+    }
+    std::mem::forget(scheduler);
+    calls.lock().clear();
+    let (_, scheduler) = process();
+    for _ in 0..10 {
+        clock.advance(30 * MINUTE);
+        let _ = scheduler.run_pending();
+    }
+    assert_eq!(*calls.lock(), ["01T11", "01T12", "01T13"]);
+}
+
+/// Cut off before or while its runs go on; what is run again by the store's record is not run a second time beside that, and by no
+/// grace is it dropped.
+#[test]
+fn what_a_store_runs_again_is_not_run_beside_that() {
+    for (dies_after, has_target) in [(0, true), (1, true), (2, true), (3, true), (1, false), (2, false)] {
+        let clock = ManualClock::new(at("01T10:00"));
+        let store = MemoryStore::new(clock.clone());
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let process = || {
+            let held = Held::default();
+            let builder = Scheduler::builder().clock(clock.clone()).zone(Utc).store(store.clone()).executor(held.clone());
+            let scheduler: Scheduler = builder.build();
+            let (there, call) = (calls.clone(), calls.clone());
+            let job = scheduler.cron("0 * * * *").named("fetch").overlap(Overlap::Allow { most: 3 }).at_least_once();
+            let job = job.grace(MINUTE).unless_done(move |run| has_target && there.lock().contains(&hour(run.due)));
+            let job = job.background().do_with(move |run| call.lock().push(hour(run.due()))).unwrap();
+            let filling = job.backfill(at("01T04:00"), at("01T10:00")).at_most(2).start().unwrap();
+            (scheduler, filling, held)
+        };
+        let first = process();
+        for _ in 0..dies_after {
+            let _ = first.0.run_pending();
+        }
+        std::mem::forget(first);
+        let (scheduler, filling, held) = process();
+        for _ in 0..40 {
+            let _ = scheduler.run_pending();
+            assert!(held.len() <= 2);
+            if scheduler.idle() != Some(Duration::ZERO) {
+                held.run_all();
+            }
+        }
+        calls.lock().sort();
+        assert_eq!(calls.lock().join(" "), "01T04 01T05 01T06 01T07 01T08 01T09", "{dies_after} {has_target}");
+        assert!(filling.is_over());
+    }
+}
+
+/// A store that at times cannot be written.
+struct Flaky(MemoryStore, Arc<Mutex<bool>>);
+
+impl Store for Flaky {
+    fn load(&self, name: &str) -> Result<Option<JobRecord>, StoreError> {
+        self.0.load(name)
+    }
+
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        self.0.names()
+    }
+
+    fn write(&self, batch: Batch, done: Done) {
+        if *self.1.lock() { done.with(Err(StoreError::NotADatabase { path: String::new() })) } else { self.0.write(batch, done) }
+    }
+
+    fn history(&self, query: &HistoryQuery) -> Result<Vec<RunRecord>, StoreError> {
+        self.0.history(query)
+    }
+
+    fn prune(&self, keep: &Keep, most: usize) -> Result<usize, StoreError> {
+        self.0.prune(keep, most)
+    }
+
+    fn purge(&self, name: &str) -> Result<bool, StoreError> {
+        self.0.purge(name)
+    }
+}
+
+#[test]
+fn a_store_that_fails_at_times_loses_and_doubles_nothing() {
+    for seed in 0..200 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (clock, fails, held) = (ManualClock::new(at("01T10:00")), Arc::new(Mutex::new(false)), Held::default());
+        let store = Flaky(MemoryStore::new(clock.clone()), fails.clone());
+        let builder = Scheduler::builder().clock(clock.clone()).zone(Utc).store(store).executor(held.clone());
+        let builder = if rng.bool() { builder.without_store(WithoutStore::Hold) } else { builder };
+        let scheduler: Scheduler = builder.build();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let call = calls.clone();
+        let job = scheduler.cron("0 * * * *").named("fetch").background();
+        let job = job.do_with(move |run| call.lock().push(hour(run.due()))).unwrap();
+        let filling = job.backfill(at("01T04:00"), at("01T10:00")).at_most(2).start().unwrap();
+        let stops_at = rng.u32(0..400);
+        for step in 0..400 {
+            *fails.lock() = step < 80 && rng.u8(0..3) == 0;
+            match rng.u8(0..8) {
+                0 if step < 80 => drop(job.pause()),
+                1 => drop(job.resume()),
+                2 if held.len() > 0 => held.run(),
+                3 => clock.advance(Duration::from_secs(rng.u64(0..30))),
+                _ => drop(scheduler.run_pending()),
+            }
+            if step == stops_at {
+                filling.stop();
+                let begun = calls.lock().len() + held.len();
+                for _ in 0..50 {
+                    (*fails.lock(), _) = (false, job.resume());
+                    clock.advance(SECOND);
+                    let _ = scheduler.run_pending();
+                    held.run_all();
+                }
+                // One was written as begun, perhaps.
+                assert!(calls.lock().len() <= begun + 1, "seed {seed}: {calls:?}, of which {begun} had begun");
+                break;
+            }
+        }
+        let all = ["01T04", "01T05", "01T06", "01T07", "01T08", "01T09"];
+        let calls = calls.lock();
+        assert_eq!(*calls, all[..calls.len()], "seed {seed}");
+        assert!(filling.is_over() && (calls.len() == 6 || stops_at < 400), "seed {seed}");
     }
 }

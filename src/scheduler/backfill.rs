@@ -4,6 +4,7 @@
 //! with the lock free, since that may be the user's code, and what it says joins the runs that wait. So a range may be of any
 //! length, and nothing of it has to be kept but an instant.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -17,7 +18,6 @@ use crate::clock::Now;
 use crate::error::Error;
 use crate::id::JobId;
 use crate::policy::Due;
-use crate::run::RunFacts;
 use crate::schedule::to_nanos;
 
 /// So many occurrences come up at the end of one poll at most.
@@ -34,12 +34,26 @@ pub(super) struct Filling {
     at: Option<i64>,
     /// The occurrences that are not through.
     under_way: Vec<i64>,
+    /// Whether it is known what is of the past: not while the wall clock is not right yet.
+    begun: bool,
     told: Arc<Told>,
 }
 
 impl Filling {
     pub(super) fn told(&self) -> &Arc<Told> {
         &self.told
+    }
+
+    /// Whether it has to do with an occurrence that is not through.
+    pub(super) fn has(&self, due: i64) -> bool {
+        self.under_way.contains(&due)
+    }
+
+    /// It begins, and what is yet to come is not of the past.
+    fn begin(&mut self, wall: i64) {
+        self.to = self.to.min(wall.saturating_add(1));
+        self.at = Some(if self.newest_first { self.to } else { self.from.saturating_sub(1) });
+        self.begun = true;
     }
 }
 
@@ -74,19 +88,23 @@ impl<C> Shared<C> {
     pub(super) fn begin_backfill(&self, id: JobId, wanted: Wanted) -> Result<Arc<Told>, Error> {
         let now = self.now();
         let told = Arc::new(Told::default());
-        // What the schedule has yet to run is not of the past.
-        let (from, to) = (to_nanos(&wanted.from), to_nanos(&wanted.to).min(now.wall.saturating_add(1)));
-        let at = if wanted.newest_first { to } else { from.saturating_sub(1) };
-        let filling = Filling {
-            from,
-            to,
+        let mut filling = Filling {
+            from: to_nanos(&wanted.from),
+            to: to_nanos(&wanted.to),
             newest_first: wanted.newest_first,
             most: wanted.at_most as usize,
-            at: Some(at),
+            at: None,
             under_way: Vec::new(),
+            begun: false,
             told: told.clone(),
         };
         self.with(|table| {
+            if table.closed {
+                return Err(Error::ShutDown);
+            }
+            if table.awaited.is_none() {
+                filling.begin(now.wall);
+            }
             let job = table.get_mut(id).filter(|job| !job.is_retired()).ok_or(Error::JobGone)?;
             let plan = job.plan.as_ref().ok_or(Error::NoOccurrences)?;
             if plan.scale == Scale::Elapsed {
@@ -113,34 +131,49 @@ impl<C> Shared<C> {
 
     /// Lets what is asked for of the past come up, as far as there is room.
     pub(super) fn feed(&self, now: Now) {
-        for id in self.with(|table| table.filling.clone()) {
+        let (ids, news) = self.with(|table| (table.filling.clone(), table.news));
+        for id in ids {
+            self.with(|table| table.go_through(id));
             for _ in 0..MOST_FED {
-                let Some(search) = self.with(|table| table.search(id)) else { break };
+                let Some(search) = self.with(|table| table.search(id, now)) else { break };
                 // A schedule of the user's own that panics ends here.
                 let found = caught(|| search.next()).unwrap_or(None);
                 self.with(|table| table.fed(id, &search, found, now));
                 drop_quietly(search);
             }
         }
-        self.with(|table| self.feeds.store(!table.filling.is_empty(), Ordering::Relaxed));
+        self.with(|table| {
+            table.fed = news;
+            self.feeds.store(!table.filling.is_empty(), Ordering::Relaxed);
+        });
     }
 }
 
 impl<C> Table<C> {
+    /// What is through of a backfill makes room.
+    fn go_through(&mut self, id: JobId) {
+        if self.get(id).is_none_or(|job| job.filling.is_none()) {
+            return self.filling.retain(|filling| *filling != id);
+        }
+        let under_way = self.under_way(id);
+        if let Some(filling) = self.get_mut(id).and_then(|job| job.besides.filling.as_mut()) {
+            filling.under_way.retain(|due| under_way.contains(due));
+        }
+    }
+
     /// What a backfill looks for next, if it has room for that. If all is through it is over.
-    fn search(&mut self, id: JobId) -> Option<Search> {
+    fn search(&mut self, id: JobId, now: Now) -> Option<Search> {
         let rests = self.rests();
-        let Some(filling) = self.get(id).and_then(|job| job.filling.as_ref()) else {
-            self.filling.retain(|filling| *filling != id);
-            return None;
-        };
-        let mut under_way = filling.under_way.clone();
-        under_way.retain(|due| self.is_under_way(id, *due));
-        let job = self.get_mut(id)?;
+        let job = self.get_mut(id).filter(|job| job.filling.is_some())?;
         let (plan, stops) = (job.plan.clone()?, rests || job.rest != Rest::No);
         let filling = job.besides.filling.as_mut()?;
-        filling.under_way = under_way;
-        let Filling { at, from, to, newest_first, most, under_way, told } = &**filling;
+        if !filling.begun {
+            if stops {
+                return None;
+            }
+            filling.begin(now.wall);
+        }
+        let Filling { at, from, to, newest_first, most, under_way, told, .. } = &**filling;
         match at {
             None if under_way.is_empty() => {
                 self.end_filling(id);
@@ -157,9 +190,9 @@ impl<C> Table<C> {
     /// What a search has found comes up, unless it is not looked for any more.
     fn fed(&mut self, id: JobId, search: &Search, found: Option<i64>, now: Now) {
         let is_it = |filling: &&mut Box<Filling>| Arc::ptr_eq(&filling.told, &search.told) && filling.at == Some(search.at);
-        // A run that a backfill before it has left going on.
-        let goes_on = found.is_some_and(|due| self.is_under_way(id, due));
         let Some(job) = self.get_mut(id) else { return };
+        // One that is due by the schedule, that an earlier process has left, or a backfill before this one.
+        let goes_on = found.is_some_and(|due| job.runs_for().any(|own| own == due));
         let Some(filling) = job.besides.filling.as_mut().filter(is_it) else { return };
         filling.at = found;
         let Some(due) = found else { return };
@@ -186,18 +219,15 @@ impl<C> Table<C> {
         true
     }
 
-    /// Whether a run of a backfill, or any that follows from it, is to come or goes on.
-    fn is_under_way(&self, id: JobId, due: i64) -> bool {
-        let is_it = |facts: &RunFacts| to_nanos(&facts.due) == due;
-        let own = self.get(id).is_some_and(|job| {
-            let waits = |waiting: &Waiting| waiting.by == AskedBy::Backfill && waiting.due.due == due;
-            job.live.iter().any(|live| live.attempt.fills.is_some() && is_it(&live.attempt.view.facts))
-                || job.waiting.iter().any(waits)
+    /// For which occurrences runs of a job, or any that follow from them, are to come or go on.
+    fn under_way(&self, id: JobId) -> HashSet<i64> {
+        let own = self.get(id).into_iter().flat_map(Job::runs_for);
+        let followers = self.downstream(id).into_iter().filter_map(|id| self.get(id));
+        let following = followers.flat_map(|job| {
+            let waiting = job.waiting.iter().filter(|waiting| waiting.after.is_some()).map(|waiting| waiting.due.due);
+            job.goes_on_for().chain(waiting)
         });
-        own || self.downstream(id).into_iter().filter_map(|id| self.get(id)).any(|job| {
-            let waits = |waiting: &Waiting| waiting.after.is_some() && waiting.due.due == due;
-            job.live.iter().any(|live| is_it(&live.attempt.view.facts)) || job.waiting.iter().any(waits)
-        })
+        own.chain(following).collect()
     }
 
     /// The jobs that follow one, and those that follow them.
@@ -213,5 +243,22 @@ impl<C> Table<C> {
             }
         }
         all.split_off(1)
+    }
+}
+
+impl<C> Job<C> {
+    /// For which occurrences its runs that go on are.
+    fn goes_on_for(&self) -> impl Iterator<Item = i64> {
+        self.live.iter().map(|live| to_nanos(&live.attempt.view.facts.due))
+    }
+
+    /// The same with those that wait and are its own, if they may begin.
+    fn runs_for(&self) -> impl Iterator<Item = i64> {
+        let may_begin = |waiting: &&Waiting| match waiting.by {
+            AskedBy::Nobody => waiting.after.is_none() && self.runs_left != Some(0),
+            AskedBy::Hand => false,
+            AskedBy::Backfill => true,
+        };
+        self.goes_on_for().chain(self.waiting.iter().filter(may_begin).map(|waiting| waiting.due.due))
     }
 }

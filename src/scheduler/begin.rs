@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::entry::{AskedBy, Attempt, BlockedBy, Body, Followed, Job, Live, State, Waiting};
+use super::entry::{AskedBy, Attempt, BlockedBy, Body, Followed, Job, Live, Rest, State, Waiting};
 use super::keep::Gathering;
 use super::limits::ROOM;
 use super::plan::{Plan, Scale};
@@ -343,10 +343,14 @@ impl<C> Table<C> {
                 self.after.attempts.push(attempt);
             }
             Origin::Waiting(waiting) => {
-                if job.is_retired() || job.is_paused() && waiting.by != AskedBy::Backfill {
-                    self.after.followed.extend(waiting.after);
-                } else {
+                let stays = match waiting.by {
+                    AskedBy::Backfill => job.filling.as_ref().is_some_and(|filling| filling.has(waiting.due.due)),
+                    AskedBy::Nobody | AskedBy::Hand => job.rest == Rest::No,
+                };
+                if stays {
                     job.besides.waiting.push_front(waiting);
+                } else {
+                    self.after.followed.extend(waiting.after);
                 }
                 self.after.attempts.push(attempt);
             }

@@ -360,6 +360,8 @@ impl<C> Table<C> {
         let Some(job) = self.get_mut(id) else { return false };
         job.rest = Rest::Paused;
         job.let_go_of_block();
+        self.news += u64::from(!self.filling.is_empty());
+        let Some(job) = self.get_mut(id) else { return false };
         let limits = job.rules.clone();
         // A run at the first poll is its schedule, not besides it.
         let first = job.missed_until == i64::MIN && job.plan.as_ref().is_some_and(|plan| plan.schedule.is_reboot());

@@ -540,15 +540,36 @@ impl<C> Job<C> {
         self.kept.is_some() && self.live.iter().any(|live| matches!(live.state, State::Starting(_)))
     }
 
+    /// Whether a run of a backfill goes on.
+    pub(super) fn fills(&self) -> bool {
+        self.live.iter().any(|live| live.attempt.fills.is_some())
+    }
+
+    /// Whether a new run takes the place of one that goes on. A backfill's would be lost by that.
+    pub(super) fn takes_places(&self) -> bool {
+        self.overlap() == Some(Overlap::CancelRunning) && !self.fills()
+    }
+
     fn may_start(&self) -> bool {
         self.rest == Rest::No && self.runs_left != Some(0) && !self.is_starting()
     }
 
     /// The first of those that wait, if it can start as far as the job's other runs go, or its policy decides on it at once.
     pub(super) fn front(&self) -> Option<&Waiting> {
-        let front = self.waiting.front().filter(|_| self.may_start())?;
+        let front = self.waiting.get(self.front_place()).filter(|_| self.rest == Rest::No && !self.is_starting())?;
+        if self.runs_left == Some(0) && front.by != AskedBy::Backfill {
+            return None;
+        }
         let decides = matches!(self.overlap(), Some(Overlap::Skip | Overlap::CancelRunning)) && front.after.is_some();
+        let decides = decides && !self.fills();
         (decides || self.has_slot()).then_some(front)
+    }
+
+    /// Where it stands. A job whose runs are used up has those of a backfill only.
+    pub(super) fn front_place(&self) -> usize {
+        let asked_for = |waiting: &Waiting| waiting.by == AskedBy::Backfill;
+        let used_up = self.runs_left == Some(0);
+        if used_up { self.waiting.iter().position(asked_for).unwrap_or(0) } else { 0 }
     }
 
     /// When it is next to be looked at for anything but its schedule, in elapsed time, and in which order.

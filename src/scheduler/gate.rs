@@ -9,7 +9,7 @@ use super::step::{Moment, Step};
 use super::table::Table;
 use crate::clock::Now;
 use crate::id::JobId;
-use crate::policy::{Overlap, WithoutStore};
+use crate::policy::WithoutStore;
 use crate::queue::Rank;
 
 /// While a condition does not hold it is asked once a second.
@@ -121,7 +121,7 @@ impl<C> Table<C> {
 
     /// Whether a new run of a job takes the place of one that goes on.
     fn takes_a_place(&self, id: JobId) -> bool {
-        self.get(id).is_some_and(|job| !job.has_slot() && job.overlap() == Some(Overlap::CancelRunning))
+        self.get(id).is_some_and(|job| !job.has_slot() && job.takes_places())
     }
 
     /// Gives the runs that go on up, if the job's policy is that a new one takes their place.

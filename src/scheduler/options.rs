@@ -331,9 +331,9 @@ macro_rules! job_options {
             /// off as after any success.
             ///
             /// `target` looks where the job runs: in the background for a background job, so it may ask a database; for a
-            /// command on the thread that all commands share, so there it should be quick. It is given the run, whose
-            /// [`due`](crate::RunFacts::due) dates it: also when it comes late, and along a chain, where what follows is due
-            /// when the first was. It answers with a `bool`; or with an `Option` of what the job returns, for jobs that return
+            /// future where that is polled, and for a command on the thread that all commands share, so there it should be
+            /// quick. It is given the run, whose [`due`](crate::RunFacts::due) dates it: also when it comes late, and along a
+            /// chain, where what follows is due when the first was; a run by hand is due when it was asked for. It answers with a `bool`; or with an `Option` of what the job returns, for jobs that return
             /// anything, so that those that follow are given it; or with a `Result` of either, whose error fails the attempt.
             ///
             /// A run that makes up for several occurrences looks for the last of them alone; [`Missed::RunAll`](crate::Missed)

@@ -212,7 +212,9 @@ impl<C> Job<C> {
         let Besides { kept, waiting, .. } = self.besides.used()?;
         let kept = kept.as_deref_mut()?;
         kept.touched = false;
-        for waiting in waiting.iter_mut().filter(|waiting| waiting.number == 0) {
+        // A backfill that goes on in the next process finds what it has yet to run by itself.
+        let is_new = |waiting: &&mut Waiting| waiting.number == 0 && waiting.by != AskedBy::Backfill;
+        for waiting in waiting.iter_mut().filter(is_new) {
             waiting.number = kept.number();
         }
         let mut record = self.record(now)?;
@@ -233,7 +235,8 @@ impl<C> Job<C> {
         let wall = |elapsed: i64| from_nanos(elapsed.saturating_add(now.ahead()));
         let on_scale = |at: i64| from_nanos(self.plan.as_ref().map_or(at, |plan| plan.wall(at, now)));
         let text = self.plan.as_ref().filter(|plan| !plan.has_callbacks()).map(|plan| plan.schedule.to_string());
-        let waiting = self.waiting.iter().map(|waiting| waiting.record(&kept.name, now));
+        let waiting = self.waiting.iter().filter(|waiting| waiting.number > 0 || waiting.by != AskedBy::Backfill);
+        let waiting = waiting.map(|waiting| waiting.record(&kept.name, now));
         let mut open: Vec<RunRecord> = self.live.iter().map(|live| live.record(&kept.name, now)).chain(waiting).collect();
         open.sort_by_key(|run| run.number);
         let gathered = self.chain.iter().filter_map(|chain| chain.all.as_ref()).flat_map(|all| all.gathered());

@@ -188,10 +188,7 @@ impl<C> Table<C> {
         let job = self.get(id)?;
         let due = job.next.filter(|_| job.scheduled().is_some_and(|at| at <= job.on_scale(now)));
         if let Some(due) = due.filter(|_| !job.has_slot()) {
-            return match job.overlap() {
-                Some(Overlap::CancelRunning) => self.enter(id, due, moment),
-                _ => self.occurrence(id, due, moment),
-            };
+            return if job.takes_places() { self.enter(id, due, moment) } else { self.occurrence(id, due, moment) };
         }
         if !job.has_slot() && job.block.is_none() && job.front().is_some_and(|front| front.ready <= now.elapsed) {
             return self.waiting(id, moment);
@@ -205,7 +202,9 @@ impl<C> Table<C> {
             if let Some(place) = job.live.iter().position(failed) {
                 return self.try_again(id, place, moment);
             }
-            if job.front().is_some_and(|front| front.ready <= now.elapsed) {
+            // What comes by the schedule goes before what is asked for of the past, or that might hold it up for ever.
+            let goes_first = |front: &Waiting| front.ready <= now.elapsed && (due.is_none() || front.by != AskedBy::Backfill);
+            if job.front().is_some_and(goes_first) {
                 return self.waiting(id, moment);
             }
             if let Some(due) = due {
@@ -302,7 +301,8 @@ impl<C> Table<C> {
     fn waiting(&mut self, id: JobId, moment: Moment) -> Option<Step<C>> {
         let now = moment.now;
         let job = self.get(id)?;
-        let front = job.waiting.front()?;
+        let place = job.front_place();
+        let front = job.waiting.get(place)?;
         let within = job.chain.as_ref().and_then(|chain| chain.within);
         let stale =
             front.after.as_ref().zip(within).is_some_and(|(after, within)| now.elapsed.saturating_sub(after.ended) > within);
@@ -310,6 +310,7 @@ impl<C> Table<C> {
         let grace = job.plan.as_ref().and_then(|plan| plan.grace);
         let late = front.after.is_none()
             && front.by == AskedBy::Nobody
+            && !job.filling.as_ref().is_some_and(|filling| filling.has(front.due.due))
             && grace.is_some_and(|grace| now.wall.saturating_sub(front.due.due) > length(grace));
         let drop = match () {
             () if too_late => Some(DropReason::Deadline),
@@ -319,7 +320,7 @@ impl<C> Table<C> {
             () => None,
         };
         if let Some(because) = drop {
-            let gone = self.get_mut(id)?.besides.waiting.pop_front()?;
+            let gone = self.get_mut(id)?.besides.waiting.remove(place)?;
             self.not_run_again(id, &gone);
             self.dropped(id, gone.due.folded, gone.due.first, gone.due.due, because);
             self.after.followed.extend(gone.after);
@@ -335,7 +336,7 @@ impl<C> Table<C> {
             Gate::Ask { condition, late } => return Some(Step::AskCondition { id, condition, late, due: ready }),
         }
         let job = self.get_mut(id)?;
-        let waiting = job.besides.waiting.pop_front()?;
+        let waiting = job.besides.waiting.remove(place)?;
         let due = match (waiting.by, &waiting.after) {
             (AskedBy::Hand, None) => Due::only(waiting.ready.saturating_add(now.ahead())),
             _ => waiting.due,
@@ -465,7 +466,7 @@ impl<C> Table<C> {
             return None;
         };
         let job = self.get(id)?;
-        if !job.has_slot() && job.overlap() != Some(Overlap::CancelRunning) {
+        if !job.has_slot() && !job.takes_places() {
             self.overlapped(id, run, now);
             return None;
         }
@@ -483,7 +484,7 @@ impl<C> Table<C> {
         let most = match job.overlap() {
             Some(Overlap::Queue { most }) => most as usize,
             // What was asked for of the past takes nothing from what comes.
-            _ => usize::from(job.live.iter().any(|live| live.attempt.fills.is_some())),
+            _ => usize::from(job.fills()),
         };
         match queued < most {
             true => {

@@ -94,6 +94,8 @@ pub(super) struct Table<C> {
     over: Vec<JobId>,
     /// The jobs that have a backfill.
     pub(super) filling: Vec<JobId>,
+    /// Up to which news they have gone on.
+    pub(super) fed: u64,
     /// While a poll goes on: whether another thread asked for something.
     asked_elsewhere: bool,
     /// What is done once the lock is free: things of the user's to be dropped, wakers to be woken, events to be told.
@@ -217,6 +219,7 @@ impl<C> Table<C> {
             held: Vec::new(),
             over: Vec::new(),
             filling: Vec::new(),
+            fed: 0,
             asked_elsewhere: false,
             after: After::default(),
         }
@@ -344,6 +347,9 @@ impl<C> Table<C> {
     /// Lets no further run start, and asks those that go on to stop.
     pub(super) fn close(&mut self) {
         self.closed = true;
+        for id in std::mem::take(&mut self.filling) {
+            self.end_filling(id);
+        }
         // What only waits for another attempt has nothing to wait for any more.
         let now = self.watch.last();
         let rests = |job: &Job<C>| {
@@ -670,10 +676,15 @@ impl<C> Table<C> {
 
     /// How long until there is something to do, in nanoseconds; negative if it is overdue. `None` while none is to start.
     pub(super) fn idle(&self, now: Now) -> Option<i64> {
-        if !self.returned.is_empty() {
+        if !self.returned.is_empty() || self.may_be_fed() {
             return Some(0);
         }
         earlier(self.until_due(now), self.until_written(now))
+    }
+
+    /// Whether a backfill may have room again, since something was asked for from outside.
+    fn may_be_fed(&self) -> bool {
+        !self.filling.is_empty() && self.fed != self.news && !self.rests()
     }
 
     /// How long until a job is due, or was negative; `None` while none is to start.
@@ -706,8 +717,7 @@ impl<C> Table<C> {
     /// If a poll has nothing to do: for how long none will have, and how long until the host is needed, as
     /// [`idle`](Self::idle) says.
     pub(super) fn quiet(&self, now: Now) -> Option<(i64, Option<i64>)> {
-        // A backfill may have room again for whatever reason.
-        if !self.returned.is_empty() || !self.filling.is_empty() {
+        if !self.returned.is_empty() || self.may_be_fed() {
             return None;
         }
         let until_written = self.until_written(now);
