@@ -303,7 +303,8 @@ fn what_is_counted_of_a_job_is_counted_of_its_schedule_alone() {
 
 #[test]
 fn it_ends_with_its_job_its_schedule_its_scheduler_or_when_it_is_told_to() {
-    let ends: [(&str, fn(&World, &JobHandle)); 5] = [
+    type End = fn(&World, &JobHandle);
+    let ends: [(&str, End); 5] = [
         ("all is shut down", |world, _| assert!(world.scheduler.shutdown(Duration::ZERO).is_empty())),
         ("its job is cancelled", |_, job| assert!(job.cancel())),
         ("it has another schedule", |_, job| job.reschedule(Schedule::cron("30 * * * *").unwrap()).unwrap()),
@@ -384,14 +385,20 @@ fn what_has_no_past_is_refused() {
     let hourly = noting_hours(&world);
     let follower = scheduler.following(&hourly).do_(|| ()).unwrap();
     let elapsed = scheduler.every(5).minutes().do_(|| ()).unwrap();
+    let narrowed = scheduler.every(90).minutes().between("08:00", "18:00").do_(|| ()).unwrap();
     let gone = scheduler.every(1).day().do_(|| ()).unwrap();
     gone.cancel();
+    let ended = World::new();
+    let closed = noting_hours(&ended);
+    assert!(ended.scheduler.shutdown(Duration::ZERO).is_empty());
     let refused = [
         (hourly.backfill(to, from), "EmptyRange"),
         (hourly.backfill(from, from), "EmptyRange"),
         (hourly.backfill(from, to).at_most(0), "ZeroOfMany"),
         (follower.backfill(from, to), "NoOccurrences"),
         (elapsed.backfill(from, to), "NoPast"),
+        (narrowed.backfill(from, to), "NoPast"),
+        (closed.backfill(from, to), "ShutDown"),
         (gone.backfill(from, to), "JobGone"),
     ];
     for (backfill, expected) in refused {

@@ -107,7 +107,8 @@ impl<C> Shared<C> {
             }
             let job = table.get_mut(id).ok_or(Error::JobGone)?;
             let plan = job.plan.as_ref().ok_or(Error::NoOccurrences)?;
-            if plan.scale == Scale::Elapsed {
+            // Within hours or dates too it counts from when it was registered.
+            if plan.scale == Scale::Elapsed || plan.schedule.has_elapsed_part() {
                 return Err(Error::NoPast { schedule: plan.schedule.to_string() });
             }
             if job.filling.is_some() {
