@@ -23,6 +23,9 @@ impl<T> JobHandle<T> {
     /// that is due while a run of the backfill goes on waits for it, whatever its overlap is. One for which the job has a run
     /// that waits or goes on, by its schedule or from an earlier process, is not given another.
     ///
+    /// Every so many days, weeks or months count from the job's registration unless they have a
+    /// [`starting_at`](crate::When::starting_at): without a store the next process finds other dates for them.
+    ///
     /// A backfill is no part of what a store keeps of a job: a process that does not start it again has nothing of it but
     /// runs that had begun. Where several processes share a store, start it in one of them; while another one holds the job,
     /// it waits.
@@ -92,7 +95,7 @@ impl Backfill {
     ///
     /// # Errors
     ///
-    /// [`Error::EmptyRange`] if no instant lies in it; [`Error::NoPast`] if the job counts elapsed time, and
+    /// [`Error::EmptyRange`] if no instant lies in it; [`Error::NoPast`] if the job counts elapsed time or gaps that are drawn, and
     /// [`Error::NoOccurrences`] if it follows others; [`Error::Backfilling`] if a backfill of it goes on; [`Error::ZeroOfMany`];
     /// [`Error::JobGone`], [`Error::ShutDown`], [`Error::SchedulerGone`].
     pub fn start(self) -> Result<Backfilling, Error> {
@@ -195,7 +198,7 @@ impl Told {
         count.fetch_add(1, Ordering::AcqRel);
     }
 
-    pub(crate) fn is_over(&self) {
+    pub(crate) fn ends_all(&self) {
         self.over.store(true, Ordering::Release);
     }
 }

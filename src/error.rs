@@ -120,8 +120,8 @@ pub enum Error {
     #[error("a backfill from {from} to {to} holds no instant; the first is in it and is to be the earlier one")]
     EmptyRange { from: DateTime<Utc>, to: DateTime<Utc> },
     #[error(
-        "\"{schedule}\" counts elapsed time, so it has no occurrences in the past to backfill; align it to the clock with aligned(), \
-         or give it a time of day with at(..)"
+        "\"{schedule}\" is counted from when its job was registered, or drawn, so it has no occurrences in the past to backfill; align it \
+         to the clock with aligned(), or give it a time of day with at(..)"
     )]
     NoPast { schedule: String },
     #[error("a job that follows others has no occurrences of its own; backfill the job with which its chain begins")]

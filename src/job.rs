@@ -285,8 +285,8 @@ impl<T> JobHandle<T> {
         self.control.upgrade().ok_or(Error::SchedulerGone)?.also_after(self.id, upstream.id)
     }
 
-    /// When it is due next, or since when if it is held back; that is now if a run by hand or of a backfill waits. `None` if it is paused, running its last time, waiting for the
-    /// job it follows, or gone.
+    /// When it is due next, or since when if it is held back; that is since it was asked for if a run by hand or of a backfill
+    /// waits. `None` if it is paused, running its last time, waiting for the job it follows, or gone.
     pub fn next_run(&self) -> Option<DateTime<Utc>> {
         self.snapshot()?.next_run
     }

@@ -387,14 +387,22 @@ fn what_has_no_past_is_refused() {
     let hourly = noting_hours(&world);
     let follower = scheduler.following(&hourly).do_(|| ()).unwrap();
     let elapsed = scheduler.every(5).minutes().do_(|| ()).unwrap();
+    let narrowed = scheduler.every(90).minutes().between("08:00", "18:00").do_(|| ()).unwrap();
+    let drawn = scheduler.every(1).to(3).days().do_(|| ()).unwrap();
     let gone = scheduler.every(1).day().do_(|| ()).unwrap();
     gone.cancel();
+    let ended = World::new();
+    let closed = noting_hours(&ended);
+    assert!(ended.scheduler.shutdown(Duration::ZERO).is_empty());
     let refused = [
         (hourly.backfill(to, from), "EmptyRange"),
         (hourly.backfill(from, from), "EmptyRange"),
         (hourly.backfill(from, to).at_most(0), "ZeroOfMany"),
         (follower.backfill(from, to), "NoOccurrences"),
         (elapsed.backfill(from, to), "NoPast"),
+        (narrowed.backfill(from, to), "NoPast"),
+        (drawn.backfill(from, to), "NoPast"),
+        (closed.backfill(from, to), "ShutDown"),
         (gone.backfill(from, to), "JobGone"),
     ];
     for (backfill, expected) in refused {

@@ -59,7 +59,7 @@ impl Filling {
 
 impl Drop for Filling {
     fn drop(&mut self) {
-        self.told.is_over();
+        self.told.ends_all();
     }
 }
 
@@ -107,7 +107,8 @@ impl<C> Shared<C> {
             }
             let job = table.get_mut(id).filter(|job| !job.is_retired()).ok_or(Error::JobGone)?;
             let plan = job.plan.as_ref().ok_or(Error::NoOccurrences)?;
-            if plan.scale == Scale::Elapsed {
+            // Within hours or dates too it counts from when it was registered.
+            if plan.scale == Scale::Elapsed || plan.schedule.has_elapsed_part() || plan.schedule.has_random() {
                 return Err(Error::NoPast { schedule: plan.schedule.to_string() });
             }
             if job.filling.is_some() {

@@ -109,7 +109,8 @@ pub struct JobRecord {
     pub last_run: u64,
     /// Runs that have not ended, by number: they wait to start, go on, or are to be tried again.
     pub open: Vec<RunRecord>,
-    /// If it follows all of several jobs: the last success of each that has had one since the last set was complete.
+    /// If it follows all of several jobs: the successes of sets that are not complete, of each job the last one, or with
+    /// [`same_due`](crate::Following::same_due) the last one for each instant.
     pub gathered: Vec<FollowedRun>,
     /// Who holds it.
     pub held: Option<Held>,
