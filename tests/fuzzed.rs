@@ -72,7 +72,7 @@ fn the_texts_to_begin_with_hold() {
 
 #[test]
 fn mutations_hold() {
-    let (seed, cases) = (setting("PUNCTUAL_SEED", 1), setting("PUNCTUAL_CASES", 4000));
+    let (seed, cases) = (setting("PUNCTUAL_SEED", 1), setting("PUNCTUAL_CASES", 3000));
     let alone = std::env::var("PUNCTUAL_TARGET").ok();
     let mut failures = Vec::new();
     for target in TARGETS.iter().filter(|target| alone.as_deref().is_none_or(|name| name == target.name)) {

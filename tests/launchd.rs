@@ -283,11 +283,23 @@ fn what_would_take_more_than_a_machine_has_is_refused() {
     doubling.extend([offsets.len() as u64, 0, table].into_iter().flat_map(u64::to_be_bytes));
     let deep = |open: &str, close: &str| (open.repeat(65_000) + &close.repeat(65_000)).into_bytes();
     let xml = [b"<plist version=\"1.0\">".to_vec(), deep("<array>", "</array>"), b"</plist>".to_vec()].concat();
-    for hostile in [doubling, xml, deep("(", ")")] {
+    // One that holds a long text sixty thousand times.
+    let mut repeating = b"bplist00\xaf\x11".to_vec();
+    repeating.extend(60_000_u16.to_be_bytes());
+    repeating.extend([1; 60_000]);
+    let text = repeating.len() as u64;
+    repeating.extend(b"\x5f\x12");
+    repeating.extend(500_000_u32.to_be_bytes());
+    repeating.extend([b'x'; 500_000]);
+    let table = repeating.len() as u64;
+    repeating.extend([8_u64.to_be_bytes(), text.to_be_bytes()].concat());
+    repeating.extend([0, 0, 0, 0, 0, 0, 8, 1]);
+    repeating.extend([2, 0, table].into_iter().flat_map(u64::to_be_bytes));
+    for hostile in [doubling, repeating, xml, deep("(", ")")] {
         let import = PropertyList::new(&hostile).read();
         let said: Vec<String> = import.notes.iter().map(ToString::to_string).collect();
         assert!(import.jobs.is_empty());
-        assert_eq!(said, ["plist: refused: it has more than 100,000 values, or stands more than 64 deep"]);
+        assert_eq!(said, ["plist: refused: its values come to more than a megabyte, or stand more than 64 deep"]);
     }
 }
 

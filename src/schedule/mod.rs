@@ -657,6 +657,11 @@ impl Schedule {
     }
 
     pub(crate) fn count(&self, setting: Setting<'_>, after: i64, until: i64) -> u64 {
+        let mut left = MOST_COUNTED_ASKED;
+        self.count_within(setting, after, until, &mut left)
+    }
+
+    fn count_within(&self, setting: Setting<'_>, after: i64, until: i64, left: &mut u32) -> u64 {
         let spec = self.spec();
         let here = spec.here(&setting, after);
         let mut after = after.max(EARLIEST - 1);
@@ -671,18 +676,17 @@ impl Schedule {
             return 0;
         }
         if !spec.is_filtered() {
-            return spec.count_unfiltered(&here, self, setting, after, until);
+            return spec.count_unfiltered(&here, self, setting, (after, until), left);
         }
         let mut count: u64 = 0;
-        let mut asked = MOST_COUNTED_ASKED;
         let mut from = after + 1;
         while from <= until {
             // Nothing occurs between here and the next unfiltered occurrence, so begin the stretch there.
-            let Some(at) = spec.next_unfiltered(spec, &here, from - 1, &mut asked).filter(|at| *at <= until) else { break };
+            let Some(at) = spec.next_unfiltered(spec, &here, from - 1, left).filter(|at| *at <= until) else { break };
             let stretch = spec.stretch(here.zone, at);
             let end = until.min(stretch.until - 1);
             if stretch.admitted {
-                count = count.saturating_add(spec.count_unfiltered(&here, self, setting, at - 1, end));
+                count = count.saturating_add(spec.count_unfiltered(&here, self, setting, (at - 1, end), left));
             }
             from = end + 1;
         }

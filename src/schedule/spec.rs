@@ -15,7 +15,7 @@ use super::pattern::{Pattern, SECOND};
 use super::trigger::Custom;
 use super::words::Words;
 use super::zone::{DAY, Zone};
-use super::{Dialect, MOST_COUNTED, MOST_COUNTED_ASKED, MOST_PROBES, Schedule, Setting, from_nanos, to_nanos};
+use super::{Dialect, MOST_COUNTED, MOST_PROBES, Schedule, Setting, from_nanos, to_nanos};
 use crate::seldom::{Blank, Seldom};
 
 /// What a schedule says. Most say nothing but their rhythm.
@@ -305,19 +305,19 @@ impl Spec {
         here: &Here<'_>,
         whole: &Schedule,
         setting: Setting<'_>,
-        after: i64,
-        until: i64,
+        (after, until): (i64, i64),
+        left: &mut u32,
     ) -> u64 {
         match &self.rhythm {
             Rhythm::Interval(period) => interval::count(*period, here.anchor, after, until),
             Rhythm::Random(random) => random.expected(after, until),
-            Rhythm::AnyOf(parts) if !parts.iter().any(Schedule::is_walked) => count_any(parts, here.inner, after, until),
+            Rhythm::AnyOf(parts) if !parts.iter().any(Schedule::is_walked) => count_any(parts, here.inner, after, until, left),
             Rhythm::AnyOf(_) | Rhythm::AllOf(_) | Rhythm::Custom(_) | Rhythm::Once(_) | Rhythm::After(_) | Rhythm::Reboot => {
                 let setting = Setting { registered: here.inner.registered, ..setting };
-                let (mut count, mut left) = (0, MOST_COUNTED_ASKED);
+                let mut count = 0;
                 let mut at = after;
                 while count < MOST_COUNTED {
-                    match whole.next_within(setting, at, &mut left) {
+                    match whole.next_within(setting, at, left) {
                         Some(next) if next <= until => at = next,
                         _ => break,
                     }
@@ -354,15 +354,15 @@ impl Spec {
 
 /// How many instants in `(after, until]` any of the parts has: those of the part with the most, by its own count, and one by
 /// one those of the others that it doesn't have. So a daily time beside a grid of seconds costs a step for each day.
-fn count_any(parts: &[Schedule], inner: Setting<'_>, after: i64, until: i64) -> u64 {
-    let counts = parts.iter().map(|part| part.count(inner, after, until));
+fn count_any(parts: &[Schedule], inner: Setting<'_>, after: i64, until: i64, left: &mut u32) -> u64 {
+    let counts = parts.iter().map(|part| part.count_within(inner, after, until, left));
     let Some((densest, mut count)) = counts.enumerate().max_by_key(|(_, count)| *count) else { return 0 };
     let others = || parts.iter().enumerate().filter(|(place, _)| *place != densest).map(|(_, part)| part);
-    let (mut at, mut walked, mut left) = (after, 0, MOST_COUNTED_ASKED);
+    let (mut at, mut walked) = (after, 0);
     while walked < MOST_COUNTED {
-        let next = others().filter_map(|part| part.next_within(inner, at, &mut left)).min();
+        let next = others().filter_map(|part| part.next_within(inner, at, left)).min();
         let Some(next) = next.filter(|next| *next <= until) else { break };
-        if parts[densest].next_within(inner, next - 1, &mut left) != Some(next) {
+        if parts[densest].next_within(inner, next - 1, left) != Some(next) {
             count += 1;
         }
         at = next;

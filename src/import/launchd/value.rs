@@ -1,8 +1,8 @@
 //! The values of a property list, no deeper and no more of them than any job has.
 //!
 //! In a binary list a value may stand in several places, so that two hundred bytes can hold more values than a machine has room
-//! for; and a million parentheses, one within the other, take more stack than a thread has. So values are taken one by one, and
-//! counted. A date comes as its text.
+//! for, and a long text be there ten thousand times; and a million parentheses, one within the other, take more stack than a
+//! thread has. So values are taken one by one, and their sizes added up. A date comes as its text.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,10 +11,13 @@ use plist::{Dictionary, Value};
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 const DEEPEST: u32 = 64;
-const MOST: u32 = 100_000;
+
+/// The most that the values come to, in bytes, and what each takes beside its text: sixteen thousand of them at most.
+const MOST: usize = super::LARGEST;
+const EACH: usize = 64;
 
 /// What a list is refused with that has more.
-const TOO_MUCH: &str = "it has more than 100,000 values, or stands more than 64 deep";
+const TOO_MUCH: &str = "its values come to more than a megabyte, or stand more than 64 deep";
 
 /// Reads a list.
 pub(super) fn read(bytes: &[u8]) -> Result<Value, String> {
@@ -34,14 +37,19 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
-/// A value at a depth, while so many may still come.
+/// A value at a depth, while so much may still come.
 #[derive(Clone, Copy)]
 struct Part<'a> {
     depth: u32,
-    left: &'a Cell<u32>,
+    left: &'a Cell<usize>,
 }
 
 impl Part<'_> {
+    fn take<E: Error>(self, size: usize) -> Result<(), E> {
+        self.left.set(self.left.get().checked_sub(size).ok_or_else(|| E::custom(TOO_MUCH))?);
+        Ok(())
+    }
+
     fn inner<E: Error>(self) -> Result<Self, E> {
         if self.depth == DEEPEST { Err(E::custom(TOO_MUCH)) } else { Ok(Part { depth: self.depth + 1, ..self }) }
     }
@@ -51,8 +59,7 @@ impl<'de> DeserializeSeed<'de> for Part<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        let left = self.left.get().checked_sub(1).ok_or_else(|| D::Error::custom(TOO_MUCH))?;
-        self.left.set(left);
+        self.take(EACH)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -80,11 +87,13 @@ impl<'de> Visitor<'de> for Part<'_> {
         Ok(Value::Real(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.take(value.len())?;
         Ok(Value::String(value.to_owned()))
     }
 
-    fn visit_bytes<E>(self, value: &[u8]) -> Result<Value, E> {
+    fn visit_bytes<E: Error>(self, value: &[u8]) -> Result<Value, E> {
+        self.take(value.len())?;
         Ok(Value::Data(value.to_owned()))
     }
 
@@ -101,6 +110,7 @@ impl<'de> Visitor<'de> for Part<'_> {
         let inner = self.inner()?;
         let mut found = Dictionary::new();
         while let Some((key, value)) = entries.next_entry_seed(std::marker::PhantomData::<String>, inner)? {
+            inner.take(key.len())?;
             found.insert(key, value);
         }
         Ok(Value::Dictionary(found))
