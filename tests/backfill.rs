@@ -564,8 +564,11 @@ impl Told {
 
     fn live(mut self) {
         let meddles = self.rng.u32(0..60);
-        let mut in_vain = 0;
+        let (mut in_vain, mut dropped) = (0, 0);
         for step in 0..6000 {
+            if step == 3000 {
+                dropped = self.job.stats().dropped;
+            }
             if self.filling.is_over() {
                 break;
             }
@@ -590,6 +593,11 @@ impl Told {
             }
         }
         let Told { world, job, filling, fails, label, .. } = &self;
+        // What comes by the schedule goes first: a job that does not even keep up with that never gets to its past.
+        let keeps_up = job.stats().dropped == dropped;
+        if !filling.is_over() && !keeps_up {
+            return;
+        }
         assert!(filling.is_over(), "{label}: it never ends: {filling:?}, {:?}", world.scheduler.jobs());
         if *fails {
             return;
