@@ -142,10 +142,6 @@ impl From<&str> for Deadline {
             let second = time_of_day(text)?;
             NaiveTime::from_num_seconds_from_midnight_opt(second, 0)
         };
-        let date = |text: &str| {
-            let shape = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-            NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| shape)
-        };
         let read = match text.split_once(' ') {
             Some((day, clock)) => date(day).zip(time(clock)).map(|(day, clock)| Until::Local(day.and_time(clock))),
             None => time(text).map(Until::Today).or_else(|| date(text).map(|day| Until::Local(day.and_time(NaiveTime::MIN)))),
@@ -726,6 +722,13 @@ impl<T> When<T> {
 /// No delay is longer than an interval may be.
 pub(crate) fn bounded(delay: Duration) -> Duration {
     delay.min(Duration::from_nanos(LONGEST as u64))
+}
+
+/// A date such as `2026-12-25`.
+pub(crate) fn date(text: &str) -> Option<NaiveDate> {
+    let is_shaped = |(place, byte): (usize, u8)| if matches!(place, 4 | 7) { byte == b'-' } else { byte.is_ascii_digit() };
+    let shape = text.len() == 10 && text.bytes().enumerate().all(is_shaped);
+    NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| shape)
 }
 
 /// A time of day as a person writes it.

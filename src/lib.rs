@@ -72,7 +72,7 @@ mod sync;
 mod target;
 mod text;
 
-pub use backfill::{Backfill, BackfillProgress, Backfilling};
+pub use backfill::BackfillProgress;
 pub use builder::{Alone, Deadline, Every, When};
 pub use clock::{Clock, ClockChange, ManualClock, SystemClock};
 #[cfg(feature = "command")]
@@ -105,8 +105,8 @@ pub use run::{BoxError, Fence, JobResult, LateBy, Outcome, Progress, RunFacts, R
 pub use sched::{Entry, Sched, SchedTime};
 pub use schedule::{Dialect, OnFold, OnGap, Schedule, Shift, Trigger, Upcoming, Zone};
 pub use scheduler::{
-    Events, Following, InBackground, JobFuture, Late, Lateness, OnPoll, Overrun, Registering, Run, Scheduler, SchedulerBuilder,
-    Spawned, Tick, UntilDue, Upstreams, WeakScheduler, Why,
+    Backfill, Backfilling, Events, Following, InBackground, JobFuture, Late, Lateness, OnPoll, Overrun, Registering, Run,
+    Scheduler, SchedulerBuilder, Spawned, Tick, UntilDue, Upstreams, WeakScheduler, Why,
 };
 pub use target::TargetResult;
 

@@ -6,9 +6,9 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use chrono::{DateTime, Month, NaiveDate, NaiveDateTime, TimeDelta, Utc, Weekday};
+use chrono::{DateTime, Month, NaiveDateTime, TimeDelta, Utc, Weekday};
 
-use crate::builder::{Alone, When};
+use crate::builder::{Alone, When, date};
 use crate::error::{DEEPEST_TEXT, Error, LONGEST_TEXT, TextError, brief};
 use crate::schedule::{
     DURATIONS, Dialect, MONTHS, MonthDay, OnFold, OnGap, Rhythm, Schedule, Shift, WEEKDAYS, sunday_zero, time_of_day, to_nanos,
@@ -673,11 +673,6 @@ fn day_number(word: &str) -> Option<u8> {
 fn duration_unit(word: &str) -> Option<u64> {
     let name = word.strip_suffix('s').filter(|_| word.len() > 3).unwrap_or(word);
     DURATIONS.iter().find(|(unit, _)| *unit == name).map(|(_, size)| *size as u64)
-}
-
-fn date(word: &str) -> Option<NaiveDate> {
-    let shape = word.len() == 10 && word.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-    NaiveDate::parse_from_str(word, "%Y-%m-%d").ok().filter(|_| shape)
 }
 
 /// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fff` as nanoseconds of the day.

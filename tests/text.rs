@@ -94,3 +94,16 @@ fn a_long_period_reads_back() {
     assert_eq!(schedule.to_string(), "every 9006100001 milliseconds");
     assert_eq!(schedule.to_string().parse(), Ok(schedule));
 }
+
+/// Of four digits a year's date can be read; in other years there is nothing to leave out.
+#[test]
+fn dates_of_any_year_read_back() {
+    for (year, excluded) in
+        [(-262_143, ""), (-26, ""), (0, " except on 0000-05-01"), (9999, " except on 9999-05-01"), (12_026, "")]
+    {
+        let date = chrono::NaiveDate::from_ymd_opt(year, 5, 1).unwrap_or(chrono::NaiveDate::MIN);
+        let schedule = Schedule::every(1).day().at("06:00").except_date(date).build().unwrap();
+        assert_eq!(schedule.to_string(), format!("every day at 06:00{excluded}"));
+        assert_eq!(schedule.to_string().parse(), Ok(schedule));
+    }
+}

@@ -82,7 +82,9 @@ impl Exclusions {
     }
 
     pub(crate) fn add_date(&mut self, date: NaiveDate) {
-        if let Err(place) = self.dates.binary_search(&date) {
+        // No occurrence lies in any other year, and its date would not be read back.
+        let is_written = (0..=9999).contains(&date.year());
+        if let (true, Err(place)) = (is_written, self.dates.binary_search(&date)) {
             self.dates.insert(place, date);
         }
     }

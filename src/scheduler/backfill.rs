@@ -1,265 +1,144 @@
-//! Backfills: occurrences of a job's past come up as runs besides its schedule, some at once.
-//!
-//! A job keeps how far its backfill has come. As a poll ends, what is through makes room, the schedule is asked for what comes next
-//! with the lock free, since that may be the user's code, and what it says joins the runs that wait. So a range may be of any
-//! length, and nothing of it has to be kept but an instant.
+//! Runs of a job for occurrences of its past, as they are asked for.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::fmt;
+use std::sync::{Arc, Weak};
 
-use super::Shared;
-use super::entry::{AskedBy, Job, Rest, Waiting};
-use super::plan::{Plan, Scale};
-use super::table::Table;
-use crate::backfill::{Told, Wanted};
-use crate::caught::{caught, drop_quietly};
-use crate::clock::Now;
+use chrono::{DateTime, Utc};
+
+use crate::backfill::{BackfillProgress, Told, Wanted};
 use crate::error::Error;
 use crate::id::JobId;
-use crate::policy::Due;
-use crate::schedule::to_nanos;
+use crate::job::{Control, JobHandle};
 
-/// So many occurrences come up at the end of one poll at most.
-const MOST_FED: usize = 64;
+impl<T> JobHandle<T> {
+    /// Begins to run the job for the occurrences that its schedule has in a range of the past: from `from` on, before `to`, and
+    /// not after now. [`Backfill::start`] ends the chain.
+    ///
+    /// The range is of due times: what a job that is due at 06:00 does for the day before is asked for by the day after. Each
+    /// occurrence has a run of its own, with its own [`due`](crate::RunView::due), and those that follow the job follow it. A job that
+    /// says [`unless_done`](crate::When::unless_done) so runs what is missing, and if the program ends in between, the same
+    /// backfill in its next process goes on from there; without a target every occurrence is run. Such a run is late by
+    /// [`LateBy::Backfill`](crate::LateBy::Backfill), and no grace applies to it. All other rules of the job do: its overlap,
+    /// limits, retries, hours, its end ([`until`](crate::When::until)). Its schedule goes on meanwhile, and comes first: one
+    /// that is due while a run of the backfill goes on waits for it, whatever its overlap is. One for which the job has a run
+    /// that waits or goes on, by its schedule or from an earlier process, is not given another.
+    ///
+    /// Every so many days, weeks or months count from the job's registration unless they have a
+    /// [`starting_at`](crate::When::starting_at): without a store the next process finds other dates for them.
+    ///
+    /// A backfill is no part of what a store keeps of a job: a process that does not start it again has nothing of it but
+    /// runs that had begun. Where several processes share a store, start it in one of them; while another one holds the job,
+    /// it waits.
+    ///
+    /// ```
+    /// use punctual::{ManualClock, Scheduler};
+    /// use std::sync::{Arc, Mutex};
+    ///
+    /// let clock = ManualClock::new("2026-03-05T12:00:00Z".parse()?);
+    /// let scheduler: Scheduler = Scheduler::builder().clock(clock).zone(chrono::Utc).build();
+    /// let days = Arc::new(Mutex::new(vec![2]));
+    /// let (there, done) = (days.clone(), days.clone());
+    /// let day = |due: chrono::DateTime<chrono::Utc>| chrono::Datelike::day(&due);
+    /// let fetched = scheduler.every(1).day().at("06:00");
+    /// let fetched = fetched
+    ///     .unless_done(move |run| there.lock().is_ok_and(|days| days.contains(&day(run.due))))
+    ///     .do_with(move |run| done.lock().map(|mut days| days.push(day(run.due()))).map_err(|_| "poisoned"))?;
+    ///
+    /// let filling = fetched.backfill("2026-03-01T00:00:00Z".parse()?, "2026-03-05T00:00:00Z".parse()?).newest_first().start()?;
+    /// while !filling.is_over() {
+    ///     let _ = scheduler.run_pending();
+    /// }
+    /// assert_eq!(*days.lock().unwrap(), [2, 4, 3, 1]);
+    /// assert_eq!((filling.progress().done, filling.progress().already_done), (3, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn backfill(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Backfill {
+        let wanted = Wanted { from, to, newest_first: false, at_most: 1 };
+        Backfill { id: self.id, control: self.control.clone(), wanted }
+    }
+}
 
-/// A backfill of a job.
-pub(super) struct Filling {
-    /// Instants by the wall clock, the second of them outside.
-    from: i64,
-    to: i64,
-    newest_first: bool,
-    most: usize,
-    /// From where the search goes on; none once all were found.
-    at: Option<i64>,
-    /// The occurrences that are not through.
-    under_way: Vec<i64>,
-    /// Whether it is known what is of the past: not while the wall clock is not right yet.
-    begun: bool,
+/// A backfill in the making: see [`JobHandle::backfill`].
+#[must_use = "a backfill does nothing until `start`"]
+pub struct Backfill {
+    id: JobId,
+    control: Weak<dyn Control>,
+    wanted: Wanted,
+}
+
+impl Backfill {
+    /// From the last occurrence of the range to the first; else the other way. Of a trigger of one's own that does not say
+    /// [`prev_before`](crate::Trigger::prev_before) none is found so.
+    pub fn newest_first(mut self) -> Self {
+        self.wanted.newest_first = true;
+        self
+    }
+
+    /// Has so many occurrences under way at once, 1 unless given. One is under way until its run has ended and those that follow
+    /// it, and those that follow them, have too. How many runs of one job go on at once, its
+    /// [`overlap`](crate::When::overlap) says.
+    pub fn at_most(mut self, occurrences: u32) -> Self {
+        self.wanted.at_most = occurrences;
+        self
+    }
+
+    /// Starts it: the first run comes at the next poll.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::EmptyRange`] if no instant lies in it; [`Error::NoPast`] if the job counts elapsed time or gaps that are drawn, and
+    /// [`Error::NoOccurrences`] if it follows others; [`Error::Backfilling`] if a backfill of it goes on; [`Error::ZeroOfMany`];
+    /// [`Error::JobGone`], [`Error::ShutDown`], [`Error::SchedulerGone`].
+    pub fn start(self) -> Result<Backfilling, Error> {
+        let Backfill { id, control, wanted } = self;
+        if wanted.at_most == 0 {
+            return Err(Error::ZeroOfMany { word: "at_most" });
+        }
+        if wanted.from >= wanted.to {
+            return Err(Error::EmptyRange { from: wanted.from, to: wanted.to });
+        }
+        let told = control.upgrade().ok_or(Error::SchedulerGone)?.backfill(id, wanted)?;
+        Ok(Backfilling { id, control, told })
+    }
+}
+
+impl fmt::Debug for Backfill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backfill").field("id", &self.id).field("wanted", &self.wanted).finish_non_exhaustive()
+    }
+}
+
+/// A hold on a backfill that was started: see [`JobHandle::backfill`]. Dropping it leaves the backfill alone; clones are holds on
+/// the same one.
+#[derive(Clone)]
+pub struct Backfilling {
+    id: JobId,
+    control: Weak<dyn Control>,
     told: Arc<Told>,
 }
 
-impl Filling {
-    pub(super) fn told(&self) -> &Arc<Told> {
-        &self.told
+impl Backfilling {
+    /// Starts no further run; those that go on end as they will. Returns whether it was still going on.
+    ///
+    /// The same backfill, started again, takes up what this one has left.
+    pub fn stop(&self) -> bool {
+        self.control.upgrade().is_some_and(|control| control.stop_backfill(self.id, &self.told))
     }
 
-    /// Whether it has to do with an occurrence that is not through.
-    pub(super) fn has(&self, due: i64) -> bool {
-        self.under_way.contains(&due)
+    /// Whether nothing more comes of it: all occurrences are through, it was stopped, its job is gone or has another schedule,
+    /// or all is shut down. A trigger of one's own that panics has no further occurrences.
+    pub fn is_over(&self) -> bool {
+        self.told.has_ended() || self.control.strong_count() == 0
     }
 
-    /// It begins, and what is yet to come is not of the past.
-    fn begin(&mut self, wall: i64) {
-        self.to = self.to.min(wall.saturating_add(1));
-        self.at = Some(if self.newest_first { self.to } else { self.from.saturating_sub(1) });
-        self.begun = true;
-    }
-}
-
-impl Drop for Filling {
-    fn drop(&mut self) {
-        self.told.ends_all();
+    /// How far it has come.
+    pub fn progress(&self) -> BackfillProgress {
+        self.told.progress()
     }
 }
 
-/// A search for the next occurrence of a backfill.
-struct Search {
-    plan: Plan,
-    at: i64,
-    from: i64,
-    to: i64,
-    newest_first: bool,
-    told: Arc<Told>,
-}
-
-impl Search {
-    fn next(&self) -> Option<i64> {
-        let Search { plan, at, from, to, newest_first, .. } = self;
-        let found = match newest_first {
-            true => plan.schedule.prev(plan.setting(), *at),
-            false => plan.schedule.next(plan.setting(), *at),
-        };
-        found.filter(|found| from <= found && found < to)
-    }
-}
-
-impl<C> Shared<C> {
-    pub(super) fn begin_backfill(&self, id: JobId, wanted: Wanted) -> Result<Arc<Told>, Error> {
-        let now = self.now();
-        let told = Arc::new(Told::default());
-        let mut filling = Filling {
-            from: to_nanos(&wanted.from),
-            to: to_nanos(&wanted.to),
-            newest_first: wanted.newest_first,
-            most: wanted.at_most as usize,
-            at: None,
-            under_way: Vec::new(),
-            begun: false,
-            told: told.clone(),
-        };
-        self.with(|table| {
-            if table.closed {
-                return Err(Error::ShutDown);
-            }
-            if table.awaited.is_none() {
-                filling.begin(now.wall);
-            }
-            let job = table.get_mut(id).filter(|job| !job.is_retired()).ok_or(Error::JobGone)?;
-            let plan = job.plan.as_ref().ok_or(Error::NoOccurrences)?;
-            // Within hours or dates too it counts from when it was registered.
-            if plan.scale == Scale::Elapsed || plan.schedule.has_elapsed_part() || plan.schedule.has_random() {
-                return Err(Error::NoPast { schedule: plan.schedule.to_string() });
-            }
-            if job.filling.is_some() {
-                return Err(Error::Backfilling { job: crate::id::label(id, job.name.as_deref()) });
-            }
-            job.besides.filling = Some(Box::new(filling));
-            table.filling.push(id);
-            self.feeds.store(true, Ordering::Relaxed);
-            Ok(())
-        })?;
-        self.feed(now);
-        Ok(told)
-    }
-
-    pub(super) fn end_backfill(&self, id: JobId, told: &Arc<Told>) -> bool {
-        self.with(|table| {
-            let is_it = |job: &&mut Job<C>| job.filling.as_ref().is_some_and(|filling| Arc::ptr_eq(&filling.told, told));
-            table.get_mut(id).filter(is_it).is_some() && table.end_filling(id)
-        })
-    }
-
-    /// Lets what is asked for of the past come up, as far as there is room.
-    pub(super) fn feed(&self, now: Now) {
-        let (ids, news) = self.with(|table| (table.filling.clone(), table.news));
-        for id in ids {
-            self.with(|table| table.go_through(id));
-            for _ in 0..MOST_FED {
-                let Some(search) = self.with(|table| table.search(id, now)) else { break };
-                // A schedule of the user's own that panics ends here.
-                let found = caught(|| search.next()).unwrap_or(None);
-                self.with(|table| table.fed(id, &search, found, now));
-                drop_quietly(search);
-            }
-        }
-        self.with(|table| {
-            table.fed = news;
-            self.feeds.store(!table.filling.is_empty(), Ordering::Relaxed);
-        });
-    }
-}
-
-impl<C> Table<C> {
-    /// What is through of a backfill makes room.
-    fn go_through(&mut self, id: JobId) {
-        if self.get(id).is_none_or(|job| job.filling.is_none()) {
-            return self.filling.retain(|filling| *filling != id);
-        }
-        let under_way = self.under_way(id);
-        if let Some(filling) = self.get_mut(id).and_then(|job| job.besides.filling.as_mut()) {
-            filling.under_way.retain(|due| under_way.contains(due));
-        }
-    }
-
-    /// What a backfill looks for next, if it has room for that. If all is through it is over.
-    fn search(&mut self, id: JobId, now: Now) -> Option<Search> {
-        let rests = self.rests();
-        let job = self.get_mut(id).filter(|job| job.filling.is_some())?;
-        let (plan, stops) = (job.plan.clone()?, rests || job.rest != Rest::No);
-        let filling = job.besides.filling.as_mut()?;
-        if !filling.begun {
-            if stops {
-                return None;
-            }
-            filling.begin(now.wall);
-        }
-        let Filling { at, from, to, newest_first, most, under_way, told, .. } = &**filling;
-        match at {
-            None if under_way.is_empty() => {
-                self.end_filling(id);
-                None
-            }
-            Some(at) if under_way.len() < *most && !stops => {
-                let (at, from, to, newest_first, told) = (*at, *from, *to, *newest_first, told.clone());
-                Some(Search { plan, at, from, to, newest_first, told })
-            }
-            _ => None,
-        }
-    }
-
-    /// What a search has found comes up, unless it is not looked for any more.
-    fn fed(&mut self, id: JobId, search: &Search, found: Option<i64>, now: Now) {
-        let is_it = |filling: &&mut Box<Filling>| Arc::ptr_eq(&filling.told, &search.told) && filling.at == Some(search.at);
-        let Some(job) = self.get_mut(id) else { return };
-        // One that is due by the schedule, that an earlier process has left, or a backfill before this one.
-        let goes_on = found.is_some_and(|due| job.runs_for().any(|own| own == due));
-        let Some(filling) = job.besides.filling.as_mut().filter(is_it) else { return };
-        filling.at = found;
-        let Some(due) = found else { return };
-        filling.under_way.push(due);
-        if goes_on {
-            return;
-        }
-        filling.told.takes();
-        let (due, ready) = (Due::only(due), now.elapsed);
-        let waiting = Waiting { due, ready, by: AskedBy::Backfill, after: None, number: 0, cut_off: 0 };
-        job.besides.waiting.push_back(waiting);
-        self.asked(id);
-    }
-
-    /// Ends a job's backfill, if it has one: what was asked for and has not begun goes without a word.
-    pub(super) fn end_filling(&mut self, id: JobId) -> bool {
-        self.filling.retain(|filling| *filling != id);
-        let Some(job) = self.get_mut(id) else { return false };
-        let Some(filling) = job.besides.used().and_then(|besides| besides.filling.take()) else { return false };
-        drop(filling);
-        job.besides.waiting.retain(|waiting| waiting.by != AskedBy::Backfill);
-        self.requeue(id);
-        self.remove_if_over(id);
-        true
-    }
-
-    /// For which occurrences runs of a job, or any that follow from them, are to come or go on.
-    fn under_way(&self, id: JobId) -> HashSet<i64> {
-        let own = self.get(id).into_iter().flat_map(Job::runs_for);
-        let followers = self.downstream(id).into_iter().filter_map(|id| self.get(id));
-        let following = followers.flat_map(|job| {
-            let waiting = job.waiting.iter().filter(|waiting| waiting.after.is_some()).map(|waiting| waiting.due.due);
-            job.goes_on_for().chain(waiting)
-        });
-        own.chain(following).collect()
-    }
-
-    /// The jobs that follow one, and those that follow them.
-    fn downstream(&self, id: JobId) -> Vec<JobId> {
-        let mut all = vec![id];
-        let mut seen = 0;
-        while let Some(job) = all.get(seen).map(|id| self.get(*id)) {
-            seen += 1;
-            for follower in job.iter().flat_map(|job| &job.followers) {
-                if !all.contains(follower) {
-                    all.push(*follower);
-                }
-            }
-        }
-        all.split_off(1)
-    }
-}
-
-impl<C> Job<C> {
-    /// For which occurrences its runs that go on are.
-    fn goes_on_for(&self) -> impl Iterator<Item = i64> {
-        self.live.iter().map(|live| to_nanos(&live.attempt.view.facts.due))
-    }
-
-    /// The same with those that wait and are its own, if they may begin.
-    fn runs_for(&self) -> impl Iterator<Item = i64> {
-        let may_begin = |waiting: &&Waiting| match waiting.by {
-            AskedBy::Nobody => waiting.after.is_none() && self.runs_left != Some(0),
-            AskedBy::Hand => false,
-            AskedBy::Backfill => true,
-        };
-        self.goes_on_for().chain(self.waiting.iter().filter(may_begin).map(|waiting| waiting.due.due))
+impl fmt::Debug for Backfilling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Backfilling").field("id", &self.id).field("progress", &self.progress()).finish_non_exhaustive()
     }
 }

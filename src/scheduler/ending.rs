@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::entry::{AskedBy, Attempt, Followed, Inline, Job, Live, On, Rest, State, Taken, Waiting};
+use super::filling;
 use super::plan::Scale;
 use super::table::{AFTER_ALL_JOBS, Ask, Departed, Table};
 use super::value::{Value, keepable, kept, write_failure, write_last};
@@ -186,7 +187,7 @@ impl<C> Table<C> {
         let (due, first_missed) = (facts.due, facts.first_missed);
         let last = LastRun { due, first_missed, started: from_nanos(*started), took, late, folded, attempt: number, end };
         if let Some(filling) = &attempt.fills {
-            filling.ends(end);
+            filling::count(filling, end);
         }
         let now = self.watch.last();
         let ended_wall = ended.saturating_add(now.ahead());

@@ -7,8 +7,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::away::Launcher;
-use super::backfill::Filling;
 use super::begin::Starting;
+use super::filling::Filling;
 use super::limits::LimitId;
 use super::plan::{Plan, Scale};
 use super::record::KeptJob;

@@ -13,6 +13,7 @@ mod begin;
 mod carry;
 mod ending;
 mod entry;
+mod filling;
 mod follow;
 mod gate;
 mod glance;
@@ -44,6 +45,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeZone, Utc};
 
 pub use away::JobFuture;
+pub use backfill::{Backfill, Backfilling};
 pub use follow::{Following, Upstreams};
 pub use observe::Events;
 #[cfg(feature = "command")]
